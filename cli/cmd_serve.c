@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cmd_serve.c - cowbd serve: becomes nbdkit with the plugin
+ *
+ * The process that was started is the daemon, in the foreground (so a supervisor sees its
+ * death); with --daemon a child is, whose messages go to RUNDIR/<uuid>.log.
+ * Who waits for readiness asks the control socket: it answers after the pool
+ * is recovered and the NBD socket listens, and tells the pid.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define PLUGIN "nbdkit-cowbd-plugin.so"
+#define READY_POLL_MS 10
+#define LOG_TAIL 4096
+#define ARGS_MAX 256
+
+struct serve {
+	const struct call *c;
+	struct session s;	/* path and uuid */
+	char *socket;		/* NULL: TCP */
+	char *ctl, *log;
+	char host[256], port[16];
+	char *plugin;
+	char *args[ARGS_MAX];	/* of nbdkit, malloc'ed */
+	size_t n;
+};
+
+/* ---- what to run ---------------------------------------------------------------------- */
+
+static int add_arg(struct serve *v, const char *fmt, ...) PRINTF(2, 3);
+static int add_arg(struct serve *v, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (v->n + 1 >= ARGS_MAX)
+		return complain("too many arguments for nbdkit: %d are the most", ARGS_MAX);
+	va_start(ap, fmt);
+	n = vasprintf(&v->args[v->n], fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return complain("no memory for arguments");
+	v->n++;
+	return DONE;
+}
+
+/* The plugin beside a command that runs from its build tree, NULL if it doesn't. */
+static char *plugin_of_build(void)
+{
+	static const char *const places[] = {
+		"../plugin/.libs/" PLUGIN, "../.libs/" PLUGIN, "../../plugin/.libs/" PLUGIN,
+		"../../.libs/" PLUGIN, ".libs/" PLUGIN,
+	};
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	char *slash;
+
+	if (n < 0)
+		return NULL;
+	exe[n] = '\0';
+	slash = strrchr(exe, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		SCOPED_TEXT char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", exe, places[i]) < 0)
+			path = NULL;
+		if (path && access(path, R_OK) == 0)
+			return realpath(path, NULL);
+	}
+	return NULL;
+}
+
+/* $COWBD_PLUGIN, the build tree's, the installed one, else whatever nbdkit knows as cowbd. */
+static int find_plugin(struct serve *v)
+{
+	const char *told = getenv("COWBD_PLUGIN");
+
+	if (told && *told && access(told, R_OK) < 0)
+		return complain("COWBD_PLUGIN=%s: %s", told, strerror(errno));
+	if (told && *told)
+		v->plugin = realpath(told, NULL);
+	else
+		v->plugin = plugin_of_build();
+	if (!v->plugin)
+		v->plugin = strdup(access(COWBD_PLUGINDIR "/" PLUGIN, R_OK) == 0 ?
+				   COWBD_PLUGINDIR "/" PLUGIN : "cowbd");
+	return v->plugin ? DONE : complain("no memory for a path");
+}
+
+/* ---- TCP --------------------------------------------------------------------------------- */
+
+static bool is_loopback(const struct sockaddr *a)
+{
+	if (a->sa_family == AF_INET) {
+		struct sockaddr_in in;
+
+		memcpy(&in, a, sizeof in);
+		return ntohl(in.sin_addr.s_addr) >> 24 == 127;
+	}
+	if (a->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, a, sizeof in6);
+		return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+	}
+	return false;
+}
+
+/* Only if all that the host's name stands for is loopback. "" is every interface. */
+static int check_loopback(const struct serve *v, bool *ret)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
+	int err;
+
+	*ret = false;
+	if (!v->host[0])
+		return DONE;
+	err = getaddrinfo(v->host, v->port, &hints, &list);
+	if (err)
+		return complain("--tcp %s: %s", v->c->opt[OPT_TCP], gai_strerror(err));
+	*ret = true;
+	for (struct addrinfo *a = list; a; a = a->ai_next)
+		*ret &= is_loopback(a->ai_addr);
+	freeaddrinfo(list);
+	return DONE;
+}
+
+/* HOST, :PORT, HOST:PORT, [V6], [V6]:PORT, V6 */
+static int split_address(struct serve *v)
+{
+	const char *text = v->c->opt[OPT_TCP], *colon = strrchr(text, ':'), *end = text + strlen(text);
+	unsigned long port = 10809;
+	int status = DONE;
+
+	if (text[0] == '[') {
+		end = strchr(text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return usage_error(v->c, "--tcp %s: a ] is missing", text);
+		colon = end[1] ? end + 1 : NULL;
+		text++;
+	} else if (colon && strchr(text, ':') == colon) {
+		end = colon;
+	} else {
+		colon = NULL;	/* none, or a bare IPv6 address */
+	}
+	if (colon)
+		status = parse_number(colon + 1, "--tcp: port", 1, 65535, &port);
+	snprintf(v->host, sizeof v->host, "%.*s", (int)(end - text), text);
+	snprintf(v->port, sizeof v->port, "%lu", port);
+	return status;
+}
+
+static bool wants_tls(const struct call *c)
+{
+	if (c->opt[OPT_TLS] || c->opt[OPT_TLS_CERTIFICATES] || c->opt[OPT_TLS_PSK])
+		return true;
+	for (int i = 0; i < c->rest_n; i++)
+		if (strcmp(c->rest[i], "--tls=require") == 0)
+			return true;
+	return false;
+}
+
+static int check_tcp(struct serve *v)
+{
+	bool loopback;
+	int status = split_address(v);
+
+	if (!status)
+		status = check_loopback(v, &loopback);
+	if (status || loopback || wants_tls(v->c) || v->c->opt[OPT_INSECURE])
+		return status;
+	return complain("--tcp %s is reachable from other machines: use --tls, or --insecure to let "
+			"anybody there read and write", v->c->opt[OPT_TCP]);
+}
+
+/* ---- sockets and files in the run directory ------------------------------------------------- */
+
+static int make_run_dir(void)
+{
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (cowbd_run_dir(dir, sizeof dir) < 0)
+		return complain_library();
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return complain("run directory %s: %s: set COWBD_RUNDIR to one that you can write",
+				dir, strerror(errno));
+	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+		return complain("run directory %s is not a directory: set COWBD_RUNDIR", dir);
+	if (st.st_uid != geteuid() || (st.st_mode & 022))
+		return complain("run directory %s: others can write there: set COWBD_RUNDIR to a "
+				"directory of your own", dir);
+	return DONE;
+}
+
+/* Takes a socket away that a dead daemon left behind; refuses one that is listened on. */
+static int clear_socket(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	SCOPED_FD int fd = -1;
+	struct stat st;
+
+	if (strlen(path) >= sizeof a.sun_path)
+		return complain("socket %s: its path has %zu bytes, and sockets can have 107: set "
+				"COWBD_RUNDIR or --socket to a shorter one", path, strlen(path));
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? DONE : complain("%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return complain("%s is there, and no socket: take it away, or choose --socket", path);
+	strcpy(a.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return complain("can't make a socket: %s", strerror(errno));
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+		return complain("%s: somebody listens there: stop it, or choose --socket", path);
+	if (errno != ECONNREFUSED)
+		return complain("%s: %s", path, strerror(errno));
+	if (unlink(path) < 0)
+		return complain("%s: can't take the old socket away: %s", path, strerror(errno));
+	return DONE;
+}
+
+static int check_sockets(struct serve *v)
+{
+	int status = make_run_dir();
+
+	if (!status)
+		status = run_dir_file(&v->ctl, "%s.ctl", v->s.uuid);
+	if (!status)
+		status = run_dir_file(&v->log, "%s.log", v->s.uuid);
+	if (!status && strlen(v->ctl) > 107)
+		status = complain("control socket %s: its path has %zu bytes, and sockets can have "
+				  "107: set COWBD_RUNDIR to a shorter one", v->ctl, strlen(v->ctl));
+	if (status || v->c->opt[OPT_TCP])
+		return status;
+	if (!v->c->opt[OPT_SOCKET])
+		status = run_dir_file(&v->socket, "%s.nbd", v->s.uuid);
+	else if (asprintf(&v->socket, "%s", v->c->opt[OPT_SOCKET]) < 0)
+		status = complain("no memory for a path");
+	return status ? status : clear_socket(v->socket);
+}
+
+/* ---- arguments --------------------------------------------------------------------------------- */
+
+static int add_listener(struct serve *v)
+{
+	int status;
+
+	if (v->socket)
+		return add_arg(v, "--unix=%s", v->socket);
+	status = add_arg(v, "--port=%s", v->port);
+	if (!status && v->host[0])
+		status = add_arg(v, "--ipaddr=%s", v->host);
+	return status;
+}
+
+static int add_server_args(struct serve *v)
+{
+	const struct call *c = v->c;
+	unsigned long threads;
+	int status = DONE;
+
+	if (c->opt[OPT_THREADS]) {
+		status = parse_number(c->opt[OPT_THREADS], "--threads", 1, 4096, &threads);
+		if (!status)
+			status = add_arg(v, "--threads=%lu", threads);
+	}
+	if (!status && c->opt[OPT_READONLY])
+		status = add_arg(v, "--readonly");
+	if (!status && (c->opt[OPT_TLS] || c->opt[OPT_TLS_CERTIFICATES] || c->opt[OPT_TLS_PSK]))
+		status = add_arg(v, "--tls=require");
+	if (!status && c->opt[OPT_TLS_CERTIFICATES])
+		status = add_arg(v, "--tls-certificates=%s", c->opt[OPT_TLS_CERTIFICATES]);
+	if (!status && c->opt[OPT_TLS_PSK])
+		status = add_arg(v, "--tls-psk=%s", c->opt[OPT_TLS_PSK]);
+	for (int i = 0; !status && i < c->rest_n; i++)
+		status = add_arg(v, "%s", c->rest[i]);
+	return status;
+}
+
+static int add_plugin_args(struct serve *v)
+{
+	static const struct {
+		enum option_id id;
+		const char *parameter;
+	} flags[] = {
+		{OPT_READONLY, "read-only=true"},
+		{OPT_DIRECT, "direct=on"},
+		{OPT_LOST_TAIL, "lost-tail=true"},
+		{OPT_AFTER_ERROR, "after-error=true"},
+	};
+	uint64_t cache;
+	int status = add_arg(v, "%s", v->plugin);
+
+	if (!status)
+		status = add_arg(v, "pool=%s", v->s.path);
+	if (!status && v->c->opt[OPT_CACHE]) {
+		status = parse_size(v->c->opt[OPT_CACHE], "cache", &cache);
+		if (!status)
+			status = add_arg(v, "cache=%" PRIu64, cache);
+	}
+	for (size_t i = 0; !status && i < ARRAY_SIZE(flags); i++)
+		if (v->c->opt[flags[i].id])
+			status = add_arg(v, "%s", flags[i].parameter);
+	return status;
+}
+
+static int make_args(struct serve *v)
+{
+	int status = add_arg(v, "nbdkit");
+
+	if (!status)
+		status = add_arg(v, "--foreground");
+	if (!status)
+		status = add_listener(v);
+	if (!status)
+		status = add_server_args(v);
+	return status ? status : add_plugin_args(v);
+}
+
+/* ---- running ------------------------------------------------------------------------------------- */
+
+static int become_nbdkit(struct serve *v)
+{
+	execvp("nbdkit", v->args);
+	return complain("can't run nbdkit: %s%s", strerror(errno),
+			errno == ENOENT ? ": `apt install nbdkit`" : "");
+}
+
+/* Waits until the process serves: true, or false when it has ended. */
+static bool wait_ready(const struct serve *v, pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+	struct pollfd ended = {.fd = fd, .events = POLLIN};
+	bool ready = false;
+
+	while (fd >= 0 && !ready) {
+		struct client *k;
+		struct hello h;
+
+		if (poll(&ended, 1, READY_POLL_MS) > 0)
+			break;
+		if (client_connect(v->ctl, &k, &h) < 0)
+			continue;
+		client_close(k);
+		ready = h.pid == pid;
+	}
+	if (fd >= 0)
+		close(fd);
+	return ready;
+}
+
+/* What clients are to use; nbdkit knows no name of a volume, so neither does this. */
+static void print_uri(const struct serve *v, pid_t pid)
+{
+	SCOPED_TEXT char *uri = NULL;
+	const char *host = v->host[0] ? v->host : "0.0.0.0";
+
+	if (v->socket)
+		uri = unix_uri("", v->socket);
+	else if (asprintf(&uri, "%s://%s%s%s:%s/", wants_tls(v->c) ? "nbds" : "nbd",
+			  strchr(host, ':') ? "[" : "", host, strchr(host, ':') ? "]" : "",
+			  v->port) < 0)
+		uri = NULL;
+	if (v->c->opt[OPT_JSON]) {
+		SCOPED_JSON json_t *m = json_pack("{s:s?, s:i, s:s, s:s}", "uri", uri, "pid",
+						  (int)pid, "pool", v->s.path, "uuid", v->s.uuid);
+
+		print_json(m);
+	} else {
+		printf("%s\n", uri ? uri : "");
+	}
+	fflush(stdout);
+}
+
+/* In the foreground this process becomes the daemon, so a grandchild announces it; nobody has
+ * to wait for that one. */
+static int run_foreground(struct serve *v)
+{
+	pid_t daemon = getpid(), child;
+
+	fflush(NULL);
+	child = fork();
+	if (child < 0)
+		return complain("can't fork: %s", strerror(errno));
+	if (child == 0) {
+		if (fork() != 0)
+			_exit(0);
+		signal(SIGINT, SIG_IGN);
+		if (wait_ready(v, daemon))
+			print_uri(v, daemon);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return become_nbdkit(v);
+}
+
+/* The last line that the daemon wrote, without nbdkit's "nbdkit: error:" before it. */
+static int complain_log(const struct serve *v)
+{
+	SCOPED_FD int fd = open(v->log, O_RDONLY | O_CLOEXEC);
+	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	char text[LOG_TAIL + 1], *line, *cut;
+	ssize_t n = -1;
+
+	if (fd >= 0)
+		n = pread(fd, text, LOG_TAIL, size > LOG_TAIL ? size - LOG_TAIL : 0);
+	if (n <= 0)
+		return complain("the daemon ended at once, and %s is empty", v->log);
+	text[n] = '\0';
+	while (n > 0 && text[n - 1] == '\n')
+		text[--n] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	while ((cut = strstr(line, "error: ")))
+		line = cut + strlen("error: ");
+	return complain("%s", line);
+}
+
+static void detach(struct serve *v)
+{
+	int log = open(v->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	dup2(null, STDIN_FILENO);
+	dup2(log >= 0 ? log : null, STDOUT_FILENO);
+	dup2(log >= 0 ? log : null, STDERR_FILENO);
+}
+
+/* nbdkit asks to be killed when its parent ends (1.32 does, with -f).  So it is begun as an
+ * orphan: by a child of ours that has ended before nbdkit starts. */
+static void start_orphan(struct serve *v, int pid_out)
+{
+	pid_t child = getpid(), pid = fork();
+
+	if (pid != 0) {
+		if (pid > 0 && write(pid_out, &pid, sizeof pid) != (ssize_t)sizeof pid)
+			_exit(FAILED);
+		_exit(pid > 0 ? DONE : FAILED);
+	}
+	close(pid_out);
+	detach(v);
+	while (getppid() == child)
+		usleep(1000);
+	_exit(become_nbdkit(v));
+}
+
+static int run_daemon(struct serve *v)
+{
+	int pipes[2];
+	pid_t child, pid = 0;
+	ssize_t n;
+
+	fflush(NULL);
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return complain("can't make a pipe: %s", strerror(errno));
+	child = fork();
+	if (child == 0)
+		start_orphan(v, pipes[1]);
+	close(pipes[1]);
+	n = child > 0 ? read(pipes[0], &pid, sizeof pid) : -1;
+	close(pipes[0]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	if (n != (ssize_t)sizeof pid)
+		return complain("can't fork: %s", strerror(errno));
+	if (!wait_ready(v, pid))
+		return complain_log(v);
+	print_uri(v, pid);
+	return DONE;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------ */
+
+static int find_pool(struct serve *v)
+{
+	struct client *k;
+	struct hello h;
+	const char *path = v->c->n ? v->c->words[0] : v->c->opt[OPT_POOL];
+	int status;
+
+	if (!path)
+		path = getenv("COWBD_POOL");
+	if (!path || !*path)
+		return usage_error(v->c, "which pool?");
+	status = session_find_path(path, &v->s);
+	if (!status && v->s.daemon)
+		return complain("pool %s is already served by pid %d: `cowbd -p %s stop` ends it",
+				v->s.path, v->s.hello.pid, path);
+	if (!status)
+		status = check_sockets(v);
+	if (!status && client_connect(v->ctl, &k, &h) == 0) {
+		client_close(k);
+		return complain("a copy of this pool, with the same UUID, is served by pid %d: stop "
+				"it first, or set COWBD_RUNDIR to another directory", h.pid);
+	}
+	return status;
+}
+
+int cmd_serve(const struct call *c)
+{
+	struct serve v = {.c = c};
+	int status = DONE;
+
+	if (c->opt[OPT_TCP] && c->opt[OPT_SOCKET])
+		return usage_error(c, "--tcp and --socket exclude each other");
+	if (c->opt[OPT_TCP])
+		status = check_tcp(&v);
+	if (!status)
+		status = find_pool(&v);
+	if (!status)
+		status = find_plugin(&v);
+	if (!status)
+		status = make_args(&v);
+	if (!status)
+		status = c->opt[OPT_DAEMON] ? run_daemon(&v) : run_foreground(&v);
+	for (size_t i = 0; i < v.n; i++)
+		free(v.args[i]);
+	free(v.socket);
+	free(v.ctl);
+	free(v.log);
+	free(v.plugin);
+	return session_close(&v.s, status);
+}

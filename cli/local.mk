@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cli/local.mk - cowbd, the command
+
+bin_PROGRAMS += cli/cowbd
+cli_cowbd_SOURCES = \
+	cli/address.c \
+	cli/cli.h \
+	cli/client.c \
+	cli/cmd_check.c \
+	cli/cmd_df.c \
+	cli/cmd_diff.c \
+	cli/cmd_export.c \
+	cli/cmd_fork.c \
+	cli/cmd_import.c \
+	cli/cmd_info.c \
+	cli/cmd_init.c \
+	cli/cmd_ls.c \
+	cli/cmd_serve.c \
+	cli/cmd_status.c \
+	cli/cmd_stop.c \
+	cli/cmd_volume.c \
+	cli/commands.c \
+	cli/disk.c \
+	cli/main.c \
+	cli/progress.c \
+	cli/report.c \
+	cli/session.c \
+	cli/size.c \
+	cli/source.c \
+	cli/table.c \
+	cli/words.c
+cli_cowbd_LDADD = \
+	src/libcowbd.la \
+	$(JANSSON_LIBS) \
+	$(LIBNBD_LIBS) \
+	$(MOUNT_LIBS) \
+	$(NLGENL_LIBS) \
+	$(SMARTCOLS_LIBS) \
+	$(LIBM)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# docs/local.mk - what is read, not run
+
+dist_doc_DATA += \
+	docs/FORMAT.md \
+	docs/HACKING.md

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * drain.c - the orderly end: idle clients don't keep a terminated server alive
+ *
+ * nbdkit on SIGTERM stops accepting and waits for its connection threads; these sit in read(2)
+ * until their clients leave, which an idle one never does.  So we catch the signal first:
+ *
+ *	signal, or `stop` -> eventfd -> drain thread:
+ *	  1. new clients are refused
+ *	  2. all connections: SHUT_RD.  An idle one ends at once; requests under way end and are answered
+ *	  3. commit, meanwhile
+ *	  4. wait until all are closed; after 1.5 s SHUT_RDWR (a client that takes no answers); 2 s at most
+ *	  5. nbdkit_shutdown(): nbdkit leaves its loop, and calls .cleanup, where the pool is closed
+ *
+ * Reading ends before the commit, not after: otherwise what a busy client writes meanwhile would
+ * make the commit longer, and would need another.
+ *
+ * A second signal goes to nbdkit's own handler: it quits without us, should the commit hang.
+ */
+#include "drain.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "connections.h"
+#include "notify.h"
+
+#define HARD_AFTER_MS 1500
+#define LIMIT_MS 2000
+#define POLL_MS 5
+
+static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
+#define N_SIGNALS (sizeof signals / sizeof signals[0])
+
+/* All set before the thread starts and the handlers are in place. */
+static const struct drain_host *host;
+static struct sigaction previous[N_SIGNALS];
+static int wake_fd = -1;
+static pthread_t thread;
+
+static atomic_bool requested; /* the end has begun */
+static atomic_bool give_up;   /* nbdkit quit without us */
+
+/* Async-signal-safe. */
+static void wake(void)
+{
+	int saved = errno;
+	ssize_t r = write(wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+
+	(void)r;
+	errno = saved;
+}
+
+void drain_request(void)
+{
+	if (!atomic_exchange_explicit(&requested, true, memory_order_acq_rel))
+		wake();
+}
+
+static void on_signal(int number)
+{
+	if (!atomic_exchange_explicit(&requested, true, memory_order_acq_rel)) {
+		wake();
+		return;
+	}
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (signals[i] == number && previous[i].sa_handler != SIG_IGN &&
+		    previous[i].sa_handler != SIG_DFL)
+			previous[i].sa_handler(number);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void end_connections(int64_t began_ms)
+{
+	struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+	int64_t passed_ms;
+
+	while (!atomic_load_explicit(&give_up, memory_order_acquire)) {
+		passed_ms = now_ms() - began_ms;
+		if (!conns_shutdown_all(passed_ms < HARD_AFTER_MS ? SHUT_RD : SHUT_RDWR) &&
+		    !host->open_handles())
+			return;
+		if (passed_ms >= LIMIT_MS) {
+			nbdkit_debug("clients are still there; not waiting for them any longer");
+			return;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void *drain_main(void *unused)
+{
+	uint64_t count;
+	int64_t began_ms;
+
+	(void)unused;
+	while (read(wake_fd, &count, sizeof count) < 0 && errno == EINTR)
+		;
+	if (atomic_load_explicit(&give_up, memory_order_acquire))
+		return NULL;
+	began_ms = now_ms();
+	notify("STOPPING=1");
+	host->begin();
+	conns_shutdown_all(SHUT_RD);
+	host->commit();
+	end_connections(began_ms);
+	nbdkit_shutdown();
+	return NULL;
+}
+
+int drain_start(const struct drain_host *h)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigset_t all, old;
+	int err;
+
+	host = h;
+	wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (wake_fd < 0)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, NULL, drain_main, NULL);
+	if (!err)
+		for (size_t i = 0; i < N_SIGNALS; i++)
+			sigaction(signals[i], &action, &previous[i]);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		close(wake_fd);
+		wake_fd = -1;
+	}
+	return -err;
+}
+
+void drain_join(void)
+{
+	if (wake_fd < 0)
+		return;
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		sigaction(signals[i], &previous[i], NULL);
+	atomic_store_explicit(&give_up, true, memory_order_release);
+	wake();
+	pthread_join(thread, NULL);
+	close(wake_fd);
+	wake_fd = -1;
+}

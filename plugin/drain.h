@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * drain.h - the orderly end: idle clients don't keep a terminated server alive
+ */
+#ifndef COWBD_DRAIN_H
+#define COWBD_DRAIN_H
+
+#include <stddef.h>
+
+struct drain_host {
+	void (*begin)(void);		/* from now on no client may come */
+	void (*commit)(void);		/* make durable what was acknowledged */
+	size_t (*open_handles)(void);	/* NBD connections that .close has not seen */
+};
+
+/* Catches SIGTERM, SIGINT, SIGQUIT and SIGHUP, and starts the thread that waits for them.  From
+ * .after_fork: nbdkit has set its own handlers then.  0 or -errno. */
+int drain_start(const struct drain_host *host) __attribute__((warn_unused_result));
+
+/* Begins the orderly end, once.  Any thread, and signal handlers. */
+void drain_request(void);
+
+/* Ends the thread.  From .cleanup. */
+void drain_join(void);
+
+#endif

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# plugin/local.mk - nbdkit-cowbd-plugin.so; nbdkit_... are found in the server that loads it
+
+EXTRA_DIST += plugin/plugin.syms
+
+plugin_LTLIBRARIES += plugin/nbdkit-cowbd-plugin.la
+plugin_nbdkit_cowbd_plugin_la_SOURCES = \
+	plugin/connections.c \
+	plugin/connections.h \
+	plugin/control.c \
+	plugin/control.h \
+	plugin/drain.c \
+	plugin/drain.h \
+	plugin/notify.c \
+	plugin/notify.h \
+	plugin/plugin.c \
+	plugin/rundir.c \
+	plugin/rundir.h
+plugin_nbdkit_cowbd_plugin_la_LIBADD = src/libcowbd.la $(JANSSON_LIBS)
+plugin_nbdkit_cowbd_plugin_la_LDFLAGS = \
+	$(AM_LDFLAGS) \
+	-module -avoid-version -shared -rpath $(plugindir) \
+	-Wl,--version-script=$(srcdir)/plugin/plugin.syms
+plugin_nbdkit_cowbd_plugin_la_DEPENDENCIES = src/libcowbd.la plugin/plugin.syms

@@ -1,0 +1,922 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * plugin.c - the nbdkit plugin: NBD requests on cowbd.h
+ *
+ *	get_ready      open, lock and recover the pool; bind the control socket   (errors are seen)
+ *	  (nbdkit binds its socket, forks, drops privileges)
+ *	after_fork     threads: engine, drain, control socket
+ *	preconnect     which socket is it?   open   client + handle   close
+ *	cleanup        control socket stops, clients left are closed, pool is closed
+ *
+ * Invariants
+ *   [PLUG-1] Nothing durable hangs on .close: nbdkit does not call it once it quits.  .cleanup
+ *            runs when no connection thread is left, and closes what is on the list of handles.
+ *   [PLUG-2] An error that reaches nbdkit is EIO, ENOSPC, EPERM, ENOMEM, EINVAL or ESHUTDOWN: out of any
+ *            other it makes EINVAL, which says that the client erred.
+ *   [PLUG-3] What is added to an answer about extents ends where the question ends: nbdkit
+ *            before 1.44 dies by assertion otherwise (CVE-2025-47711).
+ *
+ * Concurrency: requests come in parallel and touch only their handle, which is constant.  The list
+ * of handles has a lock; under it nothing is called that blocks.
+ */
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "admin.h"
+#include "connections.h"
+#include "control.h"
+#include "cowbd.h"
+#include "drain.h"
+#include "notify.h"
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+#define MAX_EXPORTS 10000	/* more, and nbdkit fails the whole list */
+#define MAX_EXTENTS 65536	/* in one answer; the client asks on from its end */
+#define MAX_REQUEST_BYTES (64u << 20)
+#define MIN_CACHE_BYTES (1 << 20)
+#define LOCK_WAIT_MS 1000	/* for the pool, while a killed predecessor's last I/O ends */
+#define CUT_LIMIT_MS 2000
+#define PEER_ROOM 128
+
+/* PR_SET_IO_FLUSHER is younger than some C libraries' headers. */
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+struct handle {
+	struct cowbd_client *client;
+	struct conn_id connection;
+	char *name;
+	char description[96];
+	bool cut;			/* under handles_lock: waited for by cut_object */
+	struct handle *next, *previous;	/* under handles_lock */
+};
+
+/* The command line; constant after .config_complete. */
+static char *pool_path, *control_socket;
+static bool control_off;
+static struct cowbd_open_options options = {.wait_ms = LOCK_WAIT_MS};
+
+static struct cowbd_pool *pool;	/* from .get_ready to .cleanup */
+static bool serving;		/* after_fork has run: there may be clients */
+static bool io_flusher;
+static uint32_t preferred_bytes;
+static atomic_bool draining;
+
+static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t handle_closed = PTHREAD_COND_INITIALIZER;
+static struct handle *handles;	/* under handles_lock */
+
+/* ---- parameters ------------------------------------------------------------------ */
+
+/* Sets flag in options if the value is true, or if it is false and inverse is asked for. */
+static int set_flag(const char *value, unsigned flag, bool inverse)
+{
+	int on = nbdkit_parse_bool(value);
+
+	if (on < 0)
+		return -1;
+	if (!!on != inverse)
+		options.flags |= flag;
+	else
+		options.flags &= ~flag;
+	return 0;
+}
+
+static int set_pool(const char *value)
+{
+	if (pool_path) {
+		nbdkit_error("more than one pool: %s and %s", pool_path, value);
+		return -1;
+	}
+	pool_path = nbdkit_absolute_path(value);
+	return pool_path ? 0 : -1;
+}
+
+static int set_cache(const char *value)
+{
+	int64_t bytes = nbdkit_parse_size(value);
+
+	if (bytes < 0)
+		return -1;
+	if (bytes < MIN_CACHE_BYTES) {
+		nbdkit_error("cache=%s is too small: at least 1M", value);
+		return -1;
+	}
+	options.cache_bytes = (uint64_t)bytes;
+	return 0;
+}
+
+static int set_io(const char *value)
+{
+	if (!strcmp(value, "auto")) {
+		options.flags &= ~(unsigned)COWBD_OPEN_NO_URING;
+	} else if (!strcmp(value, "sync")) {
+		options.flags |= COWBD_OPEN_NO_URING;
+	} else {
+		nbdkit_error("io=%s: it is auto or sync", value);
+		return -1;
+	}
+	return 0;
+}
+
+static int set_on_full(const char *value)
+{
+	if (!strcmp(value, "error"))
+		return 0;
+	nbdkit_error("on-full=%s: this version knows only on-full=error: a write that finds the "
+		     "pool full fails with ENOSPC",
+		     value);
+	return -1;
+}
+
+static int set_control(const char *value)
+{
+	free(control_socket);
+	control_socket = NULL;
+	control_off = !strcmp(value, "off");
+	if (control_off)
+		return 0;
+	control_socket = nbdkit_absolute_path(value);
+	return control_socket ? 0 : -1;
+}
+
+static int cowbd_plugin_config(const char *key, const char *value)
+{
+	if (!strcmp(key, "pool"))
+		return set_pool(value);
+	if (!strcmp(key, "cache"))
+		return set_cache(value);
+	if (!strcmp(key, "direct"))
+		return set_flag(value, COWBD_OPEN_DIRECT, false);
+	if (!strcmp(key, "io"))
+		return set_io(value);
+	if (!strcmp(key, "tail"))
+		return set_flag(value, COWBD_OPEN_NO_TAIL, true);
+	if (!strcmp(key, "read-only"))
+		return set_flag(value, COWBD_OPEN_READ_ONLY, false);
+	if (!strcmp(key, "lost-tail"))
+		return set_flag(value, COWBD_OPEN_LOST_TAIL, false);
+	if (!strcmp(key, "after-error"))
+		return set_flag(value, COWBD_OPEN_AFTER_ERROR, false);
+	if (!strcmp(key, "on-full"))
+		return set_on_full(value);
+	if (!strcmp(key, "control"))
+		return set_control(value);
+	nbdkit_error("unknown parameter %s=%s; nbdkit cowbd --help lists them", key, value);
+	return -1;
+}
+
+static int cowbd_plugin_config_complete(void)
+{
+	if (pool_path)
+		return 0;
+	nbdkit_error("no pool given: nbdkit cowbd POOL; cowbd init makes one");
+	return -1;
+}
+
+#define CONFIG_HELP                                                                                \
+	"[pool=]FILE        (required) The pool: a file or block device.\n"                        \
+	"cache=SIZE         Memory for metadata (default: 64M).\n"                                 \
+	"direct=on|off      Bypass the page cache for data (default: off).\n"                      \
+	"io=auto|sync       Use io_uring where it is allowed, or never (default: auto).\n"         \
+	"tail=on|off        Survive the death of this process without loss (default: on).\n"       \
+	"on-full=error      What a write to a full pool gets: ENOSPC.\n"                           \
+	"read-only=true     Open the pool for reading only; nothing in it is changed.\n"           \
+	"lost-tail=true     Open though the tail of a killed server is gone; what was\n"           \
+	"                   never flushed is lost.\n"                                              \
+	"after-error=true   Open after a failed sync; what was never flushed is lost.\n"           \
+	"control=PATH|off   The control socket (default: <pool-uuid>.ctl in the run\n"             \
+	"                   directory: $COWBD_RUNDIR, /run/cowbd or $XDG_RUNTIME_DIR/cowbd)."
+
+/* Is io_uring there and allowed?  Asks the kernel for a ring at an address that can't be. */
+static const char *io_uring_state(void)
+{
+	if (syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno == EFAULT || errno == EINVAL)
+		return "yes";
+	return errno == ENOSYS ? "no (the kernel has none)" : "no (forbidden)";
+}
+
+static void cowbd_plugin_dump_plugin(void)
+{
+	printf("cowbd_version=%s\n", cowbd_version());
+	printf("cowbd_format_version=%d\n", COWBD_FORMAT_VERSION);
+	printf("cowbd_protocol_version=1\n");
+	printf("cowbd_io_uring=%s\n", io_uring_state());
+	printf("cowbd_features=snapshots clones rollback diff control-socket tail\n");
+	printf("cowbd_on_full=error\n");
+}
+
+/* ---- the pool's life ----------------------------------------------------------------- */
+
+static bool in_child_elsewhere;	/* the pool was handed to a child */
+
+static void forget_pool_in_parent(void)
+{
+	in_child_elsewhere = true;
+}
+
+/* nbdkit exits without a word to us when it can't bind its socket: then the pool would look like a
+ * killed server's.  But the parent of a daemon exits too, and there the child has the pool. */
+static void close_if_never_served(void)
+{
+	if (pool && !serving && !in_child_elsewhere) {
+		(void)cowbd_close(pool);
+		pool = NULL;
+		control_finish(0);
+	}
+}
+
+static void warn_of(const struct cowbd_pool_info *info)
+{
+	if (!strncmp(info->tail, "off", 3) && !info->read_only &&
+	    !(options.flags & COWBD_OPEN_NO_TAIL))
+		fprintf(stderr,
+			"nbdkit: cowbd: warning: tail %s: if this process dies, what was written "
+			"within the last second and never flushed is lost\n",
+			info->tail);
+	if (info->replayed_journal || info->replayed_tail)
+		nbdkit_debug("recovered: %" PRIu64 " records from the journal, %" PRIu64
+			     " from the tail",
+			     info->replayed_journal, info->replayed_tail);
+}
+
+static int cowbd_plugin_get_ready(void)
+{
+	struct cowbd_pool_info *info = malloc(sizeof *info);
+
+	if (!info) {
+		nbdkit_error("out of memory");
+		return -1;
+	}
+	if (cowbd_open(pool_path, &options, &pool)) {
+		nbdkit_error("%s", cowbd_error());
+		free(info);
+		return -1;
+	}
+	cowbd_pool_info(pool, info);
+	warn_of(info);
+	/* Aligned to blocks nothing is copied, and below 4 KiB pages are read before they are
+	 * written.  Above 64 KiB clients would round small requests up. */
+	preferred_bytes = info->block_bytes < 4096 ? 4096
+			  : info->block_bytes > 65536 ? 65536 : info->block_bytes;
+	free(info);
+	if (!control_off && control_bind(pool, control_socket)) {
+		nbdkit_error("%s", control_error());
+		(void)cowbd_close(pool);
+		pool = NULL;
+		return -1;
+	}
+	if (pthread_atfork(NULL, forget_pool_in_parent, NULL) || atexit(close_if_never_served))
+		nbdkit_debug("out of memory: the pool stays open if nbdkit can't bind");
+	return 0;
+}
+
+/* ---- handles --------------------------------------------------------------------------- */
+
+static void add_handle(struct handle *h)
+{
+	pthread_mutex_lock(&handles_lock);
+	h->next = handles;
+	if (handles)
+		handles->previous = h;
+	handles = h;
+	pthread_mutex_unlock(&handles_lock);
+}
+
+/* The client is closed before the handle leaves the list, so that who waits for the
+ * list finds the object free. */
+static void close_handle(struct handle *h)
+{
+	cowbd_client_close(h->client);
+	pthread_mutex_lock(&handles_lock);
+	if (h->next)
+		h->next->previous = h->previous;
+	if (h->previous)
+		h->previous->next = h->next;
+	else
+		handles = h->next;
+	pthread_cond_broadcast(&handle_closed);
+	pthread_mutex_unlock(&handles_lock);
+	free(h->name);
+	free(h);
+}
+
+static size_t count_handles(void)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&handles_lock);
+	for (struct handle *h = handles; h; h = h->next)
+		n++;
+	pthread_mutex_unlock(&handles_lock);
+	return n;
+}
+
+static bool any_cut_locked(void)
+{
+	for (struct handle *h = handles; h; h = h->next)
+		if (h->cut)
+			return true;
+	return false;
+}
+
+/* ---- what only the daemon can do for admin_call --------------------------------------------- */
+
+/* Cuts exactly the connections that have the object open now; one that comes
+ * later is another client. */
+static int cut_object(void *opaque, uint64_t object)
+{
+	struct timespec limit;
+	bool unknown = false;
+	int err = 0;
+
+	(void)opaque;
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += CUT_LIMIT_MS / 1000;
+	pthread_mutex_lock(&handles_lock);
+	for (struct handle *h = handles; h; h = h->next) {
+		if (cowbd_client_object(h->client) != object)
+			continue;
+		h->cut = true;
+		if (!conns_shutdown(h->connection, SHUT_RDWR) && h->connection.fd < 0)
+			unknown = true;
+	}
+	while (any_cut_locked() && !err && !unknown)
+		err = pthread_cond_timedwait(&handle_closed, &handles_lock, &limit);
+	for (struct handle *h = handles; h; h = h->next)
+		h->cut = false;
+	pthread_mutex_unlock(&handles_lock);
+	return unknown ? -EOPNOTSUPP : err ? -EBUSY : 0;
+}
+
+static size_t count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	size_t n = 0;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+static void add_status(void *opaque, json_t *answer)
+{
+	char uri[1024];
+	bool has_uri = conns_uri(uri, sizeof uri);
+
+	(void)opaque;
+	json_object_update_new(
+		answer,
+		json_pack("{s:i,s:s?,s:s?,s:s?,s:I,s:I,s:b,s:b}", "pid", (int)getpid(), "uri",
+			  has_uri ? uri : NULL, "socket", conns_unix_path(), "control",
+			  control_path()[0] ? control_path() : NULL, "threads",
+			  (json_int_t)count_threads(), "connections", (json_int_t)conns_count(),
+			  "io_flusher", io_flusher, "draining", atomic_load(&draining)));
+}
+
+static int request_stop(void *opaque)
+{
+	(void)opaque;
+	drain_request();
+	return 0;
+}
+
+static const struct admin_host admin_host = {
+	.cut = cut_object,
+	.status = add_status,
+	.stop = request_stop,
+};
+
+/* ---- start and end ----------------------------------------------------------------------------- */
+
+static void begin_drain(void)
+{
+	atomic_store(&draining, true);
+}
+
+static void commit(void)
+{
+	if (cowbd_sync(pool))
+		nbdkit_error("commit before the end: %s", cowbd_error());
+}
+
+static const struct drain_host drain_host = {
+	.begin = begin_drain,
+	.commit = commit,
+	.open_handles = count_handles,
+};
+
+/* Threads of ours must not take the signals that are meant for nbdkit's main thread. */
+static int start_threads(void)
+{
+	char uri[1024];
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = cowbd_start(pool);
+	if (err)
+		nbdkit_error("%s", cowbd_error());
+	if (!err && (err = drain_start(&drain_host)))
+		nbdkit_error("drain thread: %s", strerror(-err));
+	if (!err && (err = control_start(pool, &admin_host,
+					 conns_uri(uri, sizeof uri) ? uri : NULL,
+					 conns_unix_path())))
+		nbdkit_error("control socket: %s", strerror(-err));
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+static void end_everything(void)
+{
+	int err;
+
+	control_stop();
+	drain_join();
+	while (handles)		/* [PLUG-1]; no other thread is left */
+		close_handle(handles);
+	err = cowbd_close(pool);
+	if (err)
+		nbdkit_error("closing the pool: %s", cowbd_error());
+	pool = NULL;
+	control_finish(err);
+	conns_forget();
+}
+
+static int cowbd_plugin_after_fork(void)
+{
+	int err;
+
+	/* Writing back to our own device must not wait for us; threads started from here on, nbdkit's
+	 * too, inherit it.  Needs CAP_SYS_RESOURCE. */
+	io_flusher = prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
+	err = conns_init(control_listener());
+	if (err)
+		nbdkit_error("sockets: %s", strerror(-err));
+	else
+		err = start_threads();
+	serving = true;
+	if (err) {
+		end_everything();
+		return -1;
+	}
+	notify("READY=1");
+	return 0;
+}
+
+static void cowbd_plugin_cleanup(void)
+{
+	if (pool)
+		end_everything();
+}
+
+static void cowbd_plugin_unload(void)
+{
+	close_if_never_served();
+	free(pool_path);
+	free(control_socket);
+}
+
+/* ---- connections ----------------------------------------------------------------------------------- */
+
+static int cowbd_plugin_preconnect(int readonly)
+{
+	(void)readonly;
+	if (atomic_load(&draining)) {
+		nbdkit_error("the server is ending");
+		return -1;
+	}
+	if (!conns_claim()) {
+		nbdkit_error("connection refused: its peer is gone, or descriptors or memory ran out");
+		return -1;
+	}
+	return 0;
+}
+
+static void describe(const struct cowbd_object *o, char *buf, size_t len)
+{
+	char when[32] = "";
+	time_t created = (time_t)(o->created / 1000000000u);
+	struct tm tm;
+
+	if (localtime_r(&created, &tm))
+		strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(buf, len, "%s, %" PRIu64 " bytes, made %s",
+		 o->kind == COWBD_SNAPSHOT ? "snapshot" : "volume", o->size, when);
+}
+
+static int add_exports(struct nbdkit_exports *exports, const struct cowbd_object *list, size_t n,
+		       enum cowbd_kind kind, size_t *room)
+{
+	char description[96];
+
+	for (size_t i = 0; i < n && *room; i++) {
+		if (list[i].kind != kind)
+			continue;
+		describe(&list[i], description, sizeof description);
+		if (nbdkit_add_export(exports, list[i].name, description))
+			return -1;
+		--*room;
+	}
+	return 0;
+}
+
+/* Volumes first: when there are too many names, snapshots are left out. */
+static int cowbd_plugin_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+	struct cowbd_object *list;
+	size_t n, room = MAX_EXPORTS;
+	int r;
+
+	(void)readonly;
+	(void)is_tls;
+	if (cowbd_list(pool, &list, &n)) {
+		nbdkit_error("%s", cowbd_error());
+		return -1;
+	}
+	r = add_exports(exports, list, n, COWBD_VOLUME, &room);
+	if (!r)
+		r = add_exports(exports, list, n, COWBD_SNAPSHOT, &room);
+	free(list);
+	return r;
+}
+
+/* The only volume, if there is exactly one; else "", which .open refuses with a reason. */
+static const char *cowbd_plugin_default_export(int readonly, int is_tls)
+{
+	struct cowbd_object *list;
+	const char *only = NULL;
+	size_t n, volumes = 0;
+
+	(void)readonly;
+	(void)is_tls;
+	if (cowbd_list(pool, &list, &n)) {
+		nbdkit_error("%s", cowbd_error());
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == COWBD_VOLUME && ++volumes == 1)
+			only = list[i].name;
+	only = volumes == 1 ? nbdkit_strdup_intern(only) : "";
+	free(list);
+	return only;
+}
+
+/* Who it is, for messages: "pid 12 uid 0", or an address. */
+static void describe_peer(char *buf, size_t len)
+{
+	struct sockaddr_storage address;
+	socklen_t address_len = sizeof address;
+	char host[64], port[16];
+	int family;
+
+	snprintf(buf, len, "unknown");
+	if (conns_mine().fd < 0)	/* nbdkit -s: there may be no socket at all */
+		return;
+	if (nbdkit_peer_name((struct sockaddr *)&address, &address_len))
+		return;
+	family = address.ss_family;
+	if (family == AF_UNIX)
+		snprintf(buf, len, "pid %" PRIi64 " uid %" PRIi64, nbdkit_peer_pid(),
+			 nbdkit_peer_uid());
+	else if ((family == AF_INET || family == AF_INET6) &&
+		 !getnameinfo((struct sockaddr *)&address, address_len, host, sizeof host, port,
+			      sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(buf, len, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	else
+		snprintf(buf, len, "address family %d", family);
+}
+
+static int open_client(const char *name, bool readonly, struct handle *h)
+{
+	struct cowbd_object *object = malloc(sizeof *object);
+	char peer[PEER_ROOM];
+
+	h->name = strdup(name);
+	if (!h->name || !object) {
+		free(object);
+		nbdkit_error("out of memory");
+		return -1;
+	}
+	describe_peer(peer, sizeof peer);
+	if (cowbd_find(pool, name, object) ||
+	    cowbd_client_open(pool, name, readonly || object->kind == COWBD_SNAPSHOT, peer,
+			      &h->client)) {
+		nbdkit_error("export \"%s\": %s", name, cowbd_error());
+		free(object);
+		return -1;
+	}
+	describe(object, h->description, sizeof h->description);
+	free(object);
+	return 0;
+}
+
+static void *cowbd_plugin_open(int readonly)
+{
+	const char *name = nbdkit_export_name();
+	struct handle *h;
+
+	if (!name)
+		return NULL;
+	if (!*name)
+		name = cowbd_plugin_default_export(readonly, false);
+	if (!name)
+		return NULL;
+	if (!*name) {
+		nbdkit_error("no export name given, and the pool does not hold exactly one volume: "
+			     "cowbd ls, or nbdinfo --list, shows the names");
+		return NULL;
+	}
+	h = calloc(1, sizeof *h);
+	if (!h) {
+		nbdkit_error("out of memory");
+		return NULL;
+	}
+	h->connection = conns_mine();
+	if (open_client(name, readonly, h)) {
+		free(h->name);
+		free(h);
+		return NULL;
+	}
+	add_handle(h);
+	return h;
+}
+
+static void cowbd_plugin_close(void *handle)
+{
+	close_handle(handle);
+}
+
+static const char *cowbd_plugin_export_description(void *handle)
+{
+	const struct handle *h = handle;
+
+	return nbdkit_strdup_intern(h->description);
+}
+
+/* ---- what an export can do ------------------------------------------------------------------------- */
+
+static int64_t cowbd_plugin_get_size(void *handle)
+{
+	const struct handle *h = handle;
+
+	return (int64_t)cowbd_client_size(h->client);
+}
+
+static int cowbd_plugin_can_write(void *handle)
+{
+	const struct handle *h = handle;
+
+	return cowbd_client_writable(h->client);
+}
+
+static int cowbd_plugin_yes(void *handle)
+{
+	(void)handle;
+	return 1;
+}
+
+static int cowbd_plugin_no(void *handle)
+{
+	(void)handle;
+	return 0;
+}
+
+static int cowbd_plugin_can_fua(void *handle)
+{
+	(void)handle;
+	return NBDKIT_FUA_NATIVE;
+}
+
+static int cowbd_plugin_can_cache(void *handle)
+{
+	(void)handle;
+	return NBDKIT_CACHE_NATIVE;
+}
+
+/* Any request is taken, down to one byte at any offset: what a client makes of less is its matter. */
+static int cowbd_plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
+				   uint32_t *maximum)
+{
+	(void)handle;
+	*minimum = 1;
+	*preferred = preferred_bytes;
+	*maximum = MAX_REQUEST_BYTES;
+	return 0;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
+/* [PLUG-2].  -EROFS is a pool that stopped writing after a failed sync: to the client an error of the
+ * device, not of its permissions. */
+static int answer(int err)
+{
+	if (!err)
+		return 0;
+	nbdkit_error("%s", cowbd_error());
+	switch (-err) {
+	case ENOSPC:
+	case EDQUOT:
+		errno = ENOSPC;
+		break;
+	case EPERM:
+	case ENOMEM:
+	case EINVAL:
+	case ESHUTDOWN:
+		errno = -err;
+		break;
+	default:
+		errno = EIO;
+	}
+	return -1;
+}
+
+static unsigned data_flags(uint32_t flags)
+{
+	return flags & NBDKIT_FLAG_FUA ? COWBD_FUA : 0;
+}
+
+static int cowbd_plugin_pread(void *handle, void *buf, uint32_t count, uint64_t offset,
+			      uint32_t flags)
+{
+	struct handle *h = handle;
+
+	(void)flags;
+	return answer(cowbd_read(h->client, buf, count, offset));
+}
+
+static int cowbd_plugin_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset,
+			       uint32_t flags)
+{
+	struct handle *h = handle;
+
+	return answer(cowbd_write(h->client, buf, count, offset, data_flags(flags)));
+}
+
+static int cowbd_plugin_flush(void *handle, uint32_t flags)
+{
+	struct handle *h = handle;
+
+	(void)flags;
+	return answer(cowbd_flush(h->client));
+}
+
+static int cowbd_plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+	struct handle *h = handle;
+
+	return answer(cowbd_trim(h->client, count, offset, data_flags(flags)));
+}
+
+/* Unmaps whole blocks whether NBDKIT_FLAG_MAY_TRIM is set or not: a thin pool never promises space.
+ * Always fast, so NBDKIT_FLAG_FAST_ZERO needs no answer of its own. */
+static int cowbd_plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+	struct handle *h = handle;
+
+	return answer(cowbd_zero(h->client, count, offset, data_flags(flags)));
+}
+
+static int cowbd_plugin_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+	struct handle *h = handle;
+
+	(void)flags;
+	return answer(cowbd_cache(h->client, count, offset));
+}
+
+/* An answer to a question about extents: one run at a time, grown until the kind changes. */
+struct extent_answer {
+	struct nbdkit_extents *extents;
+	uint64_t run, run_end;	/* the run, [run, run_end) */
+	uint64_t end;		/* of the question */
+	size_t added;
+	bool mapped, one, failed;
+};
+
+static bool add_run(struct extent_answer *a)
+{
+	uint32_t type = a->mapped ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
+
+	if (a->run == a->run_end)
+		return true;
+	a->failed = nbdkit_add_extent(a->extents, a->run, a->run_end - a->run, type) != 0;
+	a->run = a->run_end;
+	a->added++;
+	return !a->failed;
+}
+
+static int visit_extent(void *opaque, uint64_t offset, uint64_t length, bool mapped)
+{
+	struct extent_answer *a = opaque;
+	uint64_t end = length < a->end - offset ? offset + length : a->end;	/* [PLUG-3] */
+
+	assert(offset == a->run_end && offset <= a->end);
+	if (mapped != a->mapped && a->run != a->run_end) {
+		if (!add_run(a))
+			return -errno;
+		if (a->one || a->added == MAX_EXTENTS)
+			return 1;
+	}
+	a->mapped = mapped;
+	a->run_end = end;
+	return end == a->end;
+}
+
+static int cowbd_plugin_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+				struct nbdkit_extents *extents)
+{
+	struct handle *h = handle;
+	struct extent_answer a = {
+		.extents = extents,
+		.run = offset,
+		.run_end = offset,
+		.end = offset + count,
+		.one = flags & NBDKIT_FLAG_REQ_ONE,
+	};
+	int err = cowbd_extents(h->client, count, offset, visit_extent, &a);
+
+	if (a.failed) {
+		errno = ENOMEM;
+		return -1;
+	}
+	if (err)
+		return answer(err);
+	if (a.added && (a.one || a.added == MAX_EXTENTS))
+		return 0;
+	if (add_run(&a))
+		return 0;
+	errno = ENOMEM;
+	return -1;
+}
+
+static struct nbdkit_plugin plugin = {
+	.name = "cowbd",
+	.longname = "cowbd: copy-on-write volumes with instant snapshots",
+	.version = PACKAGE_VERSION,
+	.description = "Serves the volumes and snapshots of a cowbd pool.",
+	.unload = cowbd_plugin_unload,
+	.config = cowbd_plugin_config,
+	.config_complete = cowbd_plugin_config_complete,
+	.config_help = CONFIG_HELP,
+	.magic_config_key = "pool",
+	.dump_plugin = cowbd_plugin_dump_plugin,
+	.get_ready = cowbd_plugin_get_ready,
+	.after_fork = cowbd_plugin_after_fork,
+	.cleanup = cowbd_plugin_cleanup,
+	.preconnect = cowbd_plugin_preconnect,
+	.list_exports = cowbd_plugin_list_exports,
+	.default_export = cowbd_plugin_default_export,
+	.open = cowbd_plugin_open,
+	.close = cowbd_plugin_close,
+	.export_description = cowbd_plugin_export_description,
+	.get_size = cowbd_plugin_get_size,
+	.can_write = cowbd_plugin_can_write,
+	.can_flush = cowbd_plugin_yes,
+	.can_trim = cowbd_plugin_yes,
+	.can_zero = cowbd_plugin_yes,
+	.can_fast_zero = cowbd_plugin_yes,
+	.can_extents = cowbd_plugin_yes,
+	.can_multi_conn = cowbd_plugin_yes,
+	.can_fua = cowbd_plugin_can_fua,
+	.can_cache = cowbd_plugin_can_cache,
+	.is_rotational = cowbd_plugin_no,
+	.block_size = cowbd_plugin_block_size,
+	.pread = cowbd_plugin_pread,
+	.pwrite = cowbd_plugin_pwrite,
+	.flush = cowbd_plugin_flush,
+	.trim = cowbd_plugin_trim,
+	.zero = cowbd_plugin_zero,
+	.cache = cowbd_plugin_cache,
+	.extents = cowbd_plugin_extents,
+	.errno_is_preserved = 1,
+};
+
+extern struct nbdkit_plugin *plugin_init(void);
+
+NBDKIT_REGISTER_PLUGIN(plugin)

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * admin_compare.c - commands that walk: diff, check
+ *
+ * Differences can be millions; with somebody listening for progress they are
+ * sent on in batches as {"extents":[...]} and never held all at once.
+ */
+#include <stdio.h>
+
+#include "admin_internal.h"
+
+#define BATCH 1000u
+#define FINDINGS_MAX 1000u
+
+/* ---- diff ------------------------------------------------------------------------ */
+
+struct diff_run {
+	struct admin_request *r;
+	json_t *batch;
+	uint64_t extents, changed, unmapped;
+};
+
+static int send_batch(struct diff_run *d)
+{
+	json_t *message;
+
+	if (!d->r->progress || json_array_size(d->batch) == 0)
+		return 0;
+	message = json_pack("{s:o}", "extents", d->batch);
+	d->batch = json_array();
+	if (!message || !d->batch)
+		return fail(-ENOMEM, "no memory for a batch of extents");
+	d->r->progress(d->r->opaque, message);
+	json_decref(message);
+	return 0;
+}
+
+static int add_extent(void *opaque, uint64_t offset, uint64_t length, char kind)
+{
+	struct diff_run *d = opaque;
+	json_t *e = json_pack("{s:I, s:I, s:s}", "offset", (json_int_t)offset,
+			      "length", (json_int_t)length, "kind", kind == 'z' ? "zero" : "data");
+
+	if (!e || json_array_append_new(d->batch, e) < 0)
+		return fail(-ENOMEM, "no memory for extents");
+	d->extents++;
+	*(kind == 'z' ? &d->unmapped : &d->changed) += length;
+	return json_array_size(d->batch) >= BATCH ? send_batch(d) : 0;
+}
+
+int admin_diff(struct admin_request *r, json_t **ret_ok)
+{
+	struct diff_run d = {.r = r};
+	const char *a, *b;
+	json_t *answer;
+	int err = arg_string(r, "a", &a);
+
+	if (!err)
+		err = arg_string(r, "b", &b);
+	if (err)
+		return err;
+	d.batch = json_array();
+	if (!d.batch)
+		return fail(-ENOMEM, "no memory for extents");
+	err = cowbd_diff(r->pool, a, b, add_extent, &d);
+	if (!err)
+		err = send_batch(&d);
+	if (err) {
+		json_decref(d.batch);
+		return err;
+	}
+	answer = json_pack("{s:I, s:I, s:I}", "count", (json_int_t)d.extents,
+			   "data_bytes", (json_int_t)d.changed,
+			   "zero_bytes", (json_int_t)d.unmapped);
+	if (r->progress)
+		json_decref(d.batch);
+	else
+		json_object_set_new(answer, "extents", d.batch);
+	return answer_with(answer, ret_ok);
+}
+
+/* ---- check ------------------------------------------------------------------------ */
+
+struct check_run {
+	admin_progress progress;
+	void *opaque;
+	json_t *findings;
+};
+
+static void add_finding(void *opaque, enum cowbd_damage_kind kind, const char *object,
+			uint64_t offset, const char *message)
+{
+	static const char *const kinds[] = {"", "damage", "leak", "note"};
+	struct check_run *c = opaque;
+	json_t *f;
+
+	if (json_array_size(c->findings) >= FINDINGS_MAX)
+		return;
+	f = json_pack("{s:s, s:s, s:s}", "kind", kinds[kind], "object", object ? object : "",
+		      "message", message);
+	if (offset != UINT64_MAX)
+		json_object_set_new(f, "offset", json_integer((json_int_t)offset));
+	json_array_append_new(c->findings, f);
+}
+
+static void pass_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	struct check_run *c = opaque;
+	json_t *message;
+
+	if (!c->progress)
+		return;
+	message = json_pack("{s:I, s:I, s:s}", "done", (json_int_t)done,
+			    "total", (json_int_t)total, "what", "check");
+	c->progress(c->opaque, message);
+	json_decref(message);
+}
+
+/* Of the pool, or of the file at path if that is not NULL. */
+static int check_either(struct cowbd_pool *p, const char *path, admin_progress progress,
+			void *opaque, json_t **ret_ok)
+{
+	struct check_run c = {progress, opaque, json_array()};
+	struct cowbd_check_options opt = {add_finding, pass_progress, &c};
+	struct cowbd_check_result res = {0};
+	int err;
+
+	if (!c.findings)
+		return fail(-ENOMEM, "no memory for findings");
+	err = path ? cowbd_check(path, &opt, &res) : cowbd_check_pool(p, &opt, &res);
+	if (err) {
+		json_decref(c.findings);
+		return err;
+	}
+	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+				     "damages", (json_int_t)res.damages,
+				     "leaks", (json_int_t)res.leaks,
+				     "notes", (json_int_t)res.notes,
+				     "pages", (json_int_t)res.pages,
+				     "blocks", (json_int_t)res.blocks,
+				     "objects", (json_int_t)res.objects,
+				     "journal_batches", (json_int_t)res.journal_batches,
+				     "journal_records", (json_int_t)res.journal_records,
+				     "findings", c.findings),
+			   ret_ok);
+}
+
+int admin_check(struct admin_request *r, json_t **ret_ok)
+{
+	return check_either(r->pool, NULL, r->progress, r->opaque, ret_ok);
+}
+
+int admin_check_file(const char *path, admin_progress progress, void *opaque, json_t **ret_ok)
+{
+	with_hint(0, "%s", "");
+	return check_either(NULL, path, progress, opaque, ret_ok);
+}

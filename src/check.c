@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check.c - verifies a committed checkpoint through format and store alone
+ *
+ *	1. superblock     both copies; the newer one that is whole counts
+ *	2. zones          group table -> summaries -> zone pages: counts, slots, sums
+ *	3. references     catalog, maps of its objects, dying subtrees: each page once (check_maps.c)
+ *	4. what is left   a count that no reference took is a leak
+ *	5. journal        valid batches after the checkpoint (check_journal.c)
+ *
+ * Each count is loaded once and counted down: every reference takes one off, and
+ * finds it at 0 if there are more references than the count says.  So damage is
+ * found where the object that refers is known, and two bytes a unit are enough.
+ *
+ * Invariants
+ *   [CHECK-1] Each page of a map is descended into once, however often it is named; where it was
+ *             (level and first block) is kept, so that a page named at two places is found,
+ *             and no loop is ever followed.
+ *   [CHECK-2] Memory follows what valid pages say is in use, never a bare number:
+ *             a zone is kept only if its own page, sealed and in place, gives it a type.
+ *   [CHECK-3] What can't be read is damage and ends nothing but the descent below it.  After it
+ *             leaks are not looked for, since what it named is not known.
+ *
+ * Failure: only lack of memory, no readable superblock, and a superblock from a
+ * newer version end the check early.
+ */
+#include "check_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define NOWHERE UINT64_MAX
+#define PROGRESS_PAGES 256u
+
+struct zone zone_unknown;
+
+/* ---- findings ------------------------------------------------------------------ */
+
+void check_found(struct check *c, enum cowbd_damage_kind kind, uint64_t offset, const char *fmt,
+		 ...)
+{
+	char message[1024];
+	va_list ap;
+
+	c->result.damages += kind == COWBD_DAMAGE;
+	c->result.leaks += kind == COWBD_LEAK;
+	c->result.notes += kind == COWBD_NOTE;
+	if (!c->opt || !c->opt->report)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof message, fmt, ap);
+	va_end(ap);
+	c->opt->report(c->opt->opaque, kind, c->who, offset, message);
+}
+
+void check_set_who(struct check *c, const char *who)
+{
+	snprintf(c->who, sizeof c->who, "%s", who);
+}
+
+void check_progress(struct check *c, bool last)
+{
+	if (c->opt && c->opt->progress && (last || c->visited % PROGRESS_PAGES == 0))
+		c->opt->progress(c->opt->opaque, last ? c->total : MIN(c->visited, c->total),
+				 c->total);
+}
+
+/* ---- pages ---------------------------------------------------------------------- */
+
+/* Reads a page above the maps: 1, 0 if it can't be (reported), or -ENOMEM. */
+static int read_table(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
+		      void *buf)
+{
+	int err = check_read_page(c, page, slot, kind, buf);
+
+	if (err == -ENOMEM)
+		return err;
+	if (err < 0) {
+		check_found(c, COWBD_DAMAGE, page_offset(page, slot_which(slot)), "%s",
+			    error_message());
+		c->blind = true;
+		return 0;
+	}
+	c->result.pages++;
+	return 1;
+}
+
+/* ---- superblock ------------------------------------------------------------------- */
+
+/* The copies say the same. */
+static bool super_equal(const struct disk_super *a, const struct disk_super *b)
+{
+	struct disk_super x = *a, y = *b;
+
+	x.h = y.h;
+	x.sequence = y.sequence;
+	return memcmp(&x, &y, sizeof x) == 0 && get64(a->h.generation) == get64(b->h.generation);
+}
+
+/* A commit writes one copy, then the other: so they differ by one write, and in content only if
+ * it was cut off between the two. */
+static void compare_supers(struct check *c, const struct disk_super *newer,
+			   const struct disk_super *older)
+{
+	uint64_t ahead = get64(newer->sequence) - get64(older->sequence);
+	uint64_t offset = get64(older->h.offset);
+
+	if (ahead > 1)
+		check_found(c, COWBD_DAMAGE, offset,
+			    "this copy of the superblock is %" PRIu64
+			    " writes older than the other",
+			    ahead);
+	else if (!super_equal(newer, older))
+		check_found(
+			c, ahead ? COWBD_NOTE : COWBD_DAMAGE, offset,
+			ahead ? "this copy of the superblock is from before the last commit: the "
+				"next opening makes it equal to the other"
+			      : "the copies of the superblock differ though both are one write");
+}
+
+/* Reads a copy of the superblock; message is set if it is not whole. */
+static int read_super(struct check *c, unsigned i, char message[256])
+{
+	int err = store_read(c->store, STORE_DIRECT, page_offset(0, i), check_buffer(c, i),
+			     PAGE_BYTES);
+
+	if (!err)
+		err = super_check(check_buffer(c, i), page_offset(0, i));
+	if (err < 0)
+		snprintf(message, 256, "%s", error_message());
+	else
+		c->result.pages++;
+	return err;
+}
+
+/* Chooses among the copies: 1, 0 if both are damaged (reported), or -errno if this is
+ * nothing that can be checked. */
+static int load_super(struct check *c)
+{
+	const struct disk_super *copy[2] = {check_buffer(c, 0), check_buffer(c, 1)};
+	char message[2][256];
+	unsigned best;
+	int err[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		err[i] = read_super(c, i, message[i]);
+		if (err[i] == -EOPNOTSUPP || err[i] == -ENOMEM)
+			return err[i];
+	}
+	if (err[0] == err[1] && (err[0] == -EINVAL || err[0] == -EIO))
+		return fail(err[0], "%s", message[0]);
+	for (unsigned i = 0; i < 2; i++)
+		if (err[i])
+			check_found(c, COWBD_DAMAGE, page_offset(0, i), "%s",
+				    err[i] == -EINVAL ? "a copy of the superblock is gone"
+						      : message[i]);
+	if (err[0] && err[1])
+		return 0;
+	best = err[0] || (!err[1] && get64(copy[1]->sequence) > get64(copy[0]->sequence));
+	if (!err[0] && !err[1])
+		compare_supers(c, copy[best], copy[!best]);
+	c->super = *copy[best];
+	geometry_init(&c->g, get64(c->super.zones), get64(c->super.journal_zones),
+		      get32(c->super.block_shift));
+	return 1;
+}
+
+static void check_size(struct check *c)
+{
+	uint64_t bytes = c->g.zones * ZONE_BYTES;
+
+	if (bytes > c->store->size)
+		check_found(c, COWBD_DAMAGE, c->store->size,
+			    "the pool is cut off: %" PRIu64 " of its %" PRIu64 " bytes are missing",
+			    bytes - c->store->size, bytes);
+	if (get32(c->super.flags) & SUPER_TAINTED)
+		check_found(c, COWBD_NOTE, get64(c->super.h.offset),
+			    "the last session ended in a failed sync");
+}
+
+/* ---- zones -------------------------------------------------------------------------- */
+
+static struct zone *zone_new(bool meta, unsigned units)
+{
+	size_t place = meta ? units * sizeof(uint64_t) : 0;
+	size_t slot = meta ? units * sizeof(struct le32) : 0;
+	size_t left = units * sizeof(uint16_t);
+	struct zone *z = calloc(1, sizeof *z + place + slot + left + (units + 7) / 8);
+	uint8_t *at = (uint8_t *)(z + 1);
+
+	if (!z)
+		return NULL;
+	z->meta = meta;
+	z->units = units;
+	z->place = (void *)at;
+	z->slot = (void *)(at + place);
+	z->left = (void *)(at + place + slot);
+	z->single = at + place + slot + left;
+	return z;
+}
+
+/* Keeps what the page of a zone in use says. */
+static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **ret_zone)
+{
+	bool meta = get16(d->type) == ZONE_META;
+	const struct le16 *count = meta ? d->page_count : d->count;
+	struct zone *z = zone_new(meta, meta ? ZONE_TWINS : c->g.zone_blocks);
+
+	if (!z)
+		return fail(-ENOMEM, "out of memory");
+	for (unsigned i = 0; i < z->units; i++) {
+		z->left[i] = get16(count[i]);
+		if (z->left[i] == 1)
+			z->single[i / 8] |= (uint8_t)(1u << i % 8);
+		if (meta)
+			z->slot[i] = d->slot[i];
+	}
+	z->checksums = get64(d->checksums);
+	if (!meta)
+		c->result.blocks += get16(d->used);
+	*ret_zone = z;
+	return 0;
+}
+
+/* Zone i of a group, of which the summary says this. */
+static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said, struct le32 slot)
+{
+	uint64_t page = summary_page(&c->g, group) + i;
+	struct group *gr = &c->group[group];
+	struct disk_zone *d = check_buffer(c, 2);
+	int got;
+
+	if (!slot_written(slot))
+		return 0;
+	got = read_table(c, page, slot, PAGE_ZONE, d);
+	if (got == 0)
+		gr->zone[i] = &zone_unknown;
+	if (got <= 0)
+		return got;
+	if (said != (unsigned)(get16(d->type) << 12 | get16(d->used)))
+		check_found(c, COWBD_DAMAGE, get64(d->h.offset),
+			    "zone %" PRIu64 " is of type %u with %u used, the "
+			    "summary of its group says type %u with %u",
+			    page_zone(page) + i, get16(d->type), get16(d->used), said >> 12,
+			    said & 0xfff);
+	if (get16(d->type) != ZONE_DATA && get16(d->type) != ZONE_META)
+		return 0;
+	return keep_zone(c, d, &gr->zone[i]);
+}
+
+/* The sums in the group table are those of the summary. */
+static void check_group_sums(struct check *c, uint64_t group, const struct disk_group *d,
+			     const struct disk_summary *s, uint64_t at)
+{
+	uint32_t zones[ZONE_META + 1] = {0}, used[ZONE_META + 1] = {0};
+
+	for (unsigned i = 1; i < ZONE_TWINS; i++) {
+		zones[get16(s->zone[i]) >> 12]++;
+		used[get16(s->zone[i]) >> 12] += get16(s->zone[i]) & 0xfff;
+	}
+	if (get16(d->data_zones) != zones[ZONE_DATA] || get32(d->used_blocks) != used[ZONE_DATA])
+		check_found(c, COWBD_DAMAGE, at,
+			    "group %" PRIu64 " has %" PRIu32 " blocks used in %" PRIu32
+			    " zones, the group table says %" PRIu32 " in %u",
+			    group, used[ZONE_DATA], zones[ZONE_DATA], get32(d->used_blocks),
+			    get16(d->data_zones));
+	if (get16(d->meta_zones) != zones[ZONE_META] || get32(d->used_pages) != used[ZONE_META])
+		check_found(c, COWBD_DAMAGE, at,
+			    "group %" PRIu64 " has %" PRIu32 " pages used in %" PRIu32
+			    " zones, the group table says %" PRIu32 " in %u",
+			    group, used[ZONE_META], zones[ZONE_META], get32(d->used_pages),
+			    get16(d->meta_zones));
+}
+
+static void read_zones_ahead(struct check *c, uint64_t group, const struct disk_summary *s,
+			     unsigned from, unsigned to)
+{
+	check_ahead_begin(c);
+	for (unsigned i = from; i < to; i++)
+		check_ahead_add(c, summary_page(&c->g, group) + i, s->slot[i]);
+	check_ahead_run(c);
+}
+
+static int load_group(struct check *c, uint64_t group, const struct disk_group *d, uint64_t at)
+{
+	struct disk_summary *s = check_buffer(c, 1);
+	struct group *gr = &c->group[group];
+	unsigned zones = group_zone_count(&c->g, group);
+	int got;
+
+	if (!slot_written(d->slot))
+		return 0;
+	got = read_table(c, summary_page(&c->g, group), d->slot, PAGE_SUMMARY, s);
+	gr->unknown = got == 0;
+	if (got <= 0)
+		return got;
+	c->total += get32(d->used_pages);
+	check_group_sums(c, group, d, s, at);
+	gr->zone = calloc(GROUP_ZONES, sizeof(struct zone *));
+	if (!gr->zone)
+		return fail(-ENOMEM, "out of memory");
+	for (unsigned i = 1; i < ZONE_TWINS; i++) {
+		int err;
+
+		if (i % AHEAD_PAGES == 1)
+			read_zones_ahead(c, group, s, i, MIN(i + AHEAD_PAGES, zones));
+		if (i >= zones) {
+			if (slot_written(s->slot[i]))
+				check_found(c, COWBD_DAMAGE, get64(s->h.offset),
+					    "group %" PRIu64 ": its summary "
+					    "names zone %u of %u",
+					    group, i, zones);
+			continue;
+		}
+		err = load_zone(c, group, i, get16(s->zone[i]), s->slot[i]);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* One page of the group table: groups from first on. */
+static int load_groups_page(struct check *c, uint64_t first)
+{
+	uint64_t page = groups_page(first), n = MIN(c->g.groups - first, GROUPS_PER_PAGE);
+	struct le32 slot = c->super.slot[page];
+	struct disk_groups *p = check_buffer(c, 0);
+	int got;
+
+	if (!slot_written(slot))
+		return 0;
+	got = read_table(c, page, slot, PAGE_GROUPS, p);
+	if (got < 0)
+		return got;
+	for (uint64_t i = 0; i < GROUPS_PER_PAGE; i++) {
+		int err;
+
+		if (i < n && got == 0)
+			c->group[first + i].unknown = true;
+		if (got == 0)
+			continue;
+		if (i >= n) {
+			if (slot_written(p->group[i].slot))
+				check_found(c, COWBD_DAMAGE, get64(p->h.offset),
+					    "the group table names group "
+					    "%" PRIu64 " of %" PRIu64,
+					    first + i, c->g.groups);
+			continue;
+		}
+		err = load_group(c, first + i, &p->group[i], get64(p->h.offset));
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int load_groups(struct check *c)
+{
+	c->group = calloc(c->g.groups, sizeof *c->group);
+	if (!c->group)
+		return fail(-ENOMEM, "out of memory");
+	for (uint64_t first = 0; first < c->g.groups; first += GROUPS_PER_PAGE) {
+		int err = load_groups_page(c, first);
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* One page of the dying list; *ended: the list is over. */
+static void keep_dying(struct check *c, const struct disk_dying *d, bool *ended)
+{
+	for (unsigned k = 0; k < DYING_PER_PAGE; k++) {
+		uint64_t entry = get64(d->entry[k]);
+
+		if (entry && *ended) {
+			check_found(c, COWBD_DAMAGE, get64(d->h.offset),
+				    "the dying list goes on after its end");
+			return;
+		}
+		*ended = entry == 0;
+		if (entry)
+			c->dying[c->ndying++] = (struct dying){
+				.page = entry >> 8,
+				.level = (unsigned)(entry & 0xff) - 1,
+				.offset = get64(d->h.offset),
+			};
+	}
+}
+
+static int load_dying(struct check *c)
+{
+	bool ended = false;
+
+	c->dying = calloc(DYING_MAX, sizeof *c->dying);
+	if (!c->dying)
+		return fail(-ENOMEM, "out of memory");
+	for (unsigned i = 0; i < DYING_PAGES; i++) {
+		struct le32 slot = c->super.slot[dying_page(i)];
+		int got;
+
+		if (!slot_written(slot)) {
+			ended = true;
+			continue;
+		}
+		got = read_table(c, dying_page(i), slot, PAGE_DYING, check_buffer(c, 0));
+		if (got < 0)
+			return got;
+		if (got)
+			keep_dying(c, check_buffer(c, 0), &ended);
+	}
+	return 0;
+}
+
+/* ---- what is left ------------------------------------------------------------------------------ */
+
+static void report_leak(struct check *c, const struct zone *z, uint64_t zone, unsigned from,
+			unsigned to)
+{
+	uint64_t first = zone * z->units + from;
+	uint64_t offset = z->meta ? page_offset(first, 0) : first << c->g.block_shift;
+	const char *what = z->meta ? "page" : "block";
+
+	if (to - from == 1)
+		check_found(c, COWBD_LEAK, offset,
+			    "%s %" PRIu64 " has a count of %u more than references", what, first,
+			    z->left[from]);
+	else
+		check_found(c, COWBD_LEAK, offset,
+			    "%ss %" PRIu64 " to %" PRIu64 " have counts above their references",
+			    what, first, first + (to - from) - 1);
+}
+
+static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
+{
+	unsigned end;
+
+	for (unsigned i = 0; i < z->units; i = end) {
+		for (end = i; end < z->units && z->left[end]; end++)
+			;
+		if (end > i)
+			report_leak(c, z, zone, i, end);
+		else
+			end++;
+	}
+}
+
+/* Calls visit for every zone in use. */
+static void each_zone(struct check *c,
+		      void (*visit)(struct check *, const struct zone *, uint64_t zone))
+{
+	for (uint64_t n = 0; n < c->g.groups; n++)
+		for (unsigned i = 1; c->group[n].zone && i < GROUP_ZONES; i++)
+			if (c->group[n].zone[i])
+				visit(c, c->group[n].zone[i], group_header_zone(&c->g, n) + i);
+}
+
+/* Pages of checksums belong to their zones. */
+static void refer_checksums(struct check *c, const struct zone *z, uint64_t zone)
+{
+	struct reference ref = {.number = z->checksums,
+				.offset = page_offset(zone_page(&c->g, zone), 0)};
+	unsigned unit;
+
+	if (z->checksums)
+		(void)check_refer(c, &ref, true, &unit);
+}
+
+static void check_left(struct check *c)
+{
+	check_set_who(c, "metadata");
+	each_zone(c, refer_checksums);
+	if (c->blind)
+		check_found(c, COWBD_NOTE, NOWHERE,
+			    "leaks were not looked for: what the lost pages name is not known");
+	else
+		each_zone(c, find_leaks);
+}
+
+/* ---- all ------------------------------------------------------------------------------------------- */
+
+static int check_all(struct check *c)
+{
+	int err;
+
+	check_set_who(c, "metadata");
+	err = load_super(c);
+	if (err <= 0)
+		return err;
+	check_size(c);
+	err = load_dying(c);
+	if (!err)
+		err = load_groups(c);
+	if (!err)
+		err = check_catalog(c);
+	if (!err)
+		err = check_objects(c);
+	if (!err)
+		err = check_dying(c);
+	if (err)
+		return err;
+	check_left(c);
+	check_progress(c, true);
+	return check_journal(c);
+}
+
+static void check_free(struct check *c)
+{
+	for (uint64_t n = 0; c->group && n < c->g.groups; n++) {
+		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++)
+			if (c->group[n].zone[i] != &zone_unknown)
+				free(c->group[n].zone[i]);
+		free(c->group[n].zone);
+	}
+	free(c->group);
+	free(c->dying);
+	free(c->object);
+	free(c->buffer);
+	free(c);
+}
+
+int check_store(struct store *s, const struct cowbd_check_options *opt,
+		struct cowbd_check_result *ret_result)
+{
+	struct check *c = calloc(1, sizeof *c);
+	int err;
+
+	if (!c)
+		return fail(-ENOMEM, "out of memory");
+	c->store = s;
+	c->opt = opt;
+	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFERS + AHEAD_PAGES) * PAGE_BYTES);
+	err = c->buffer ? check_all(c) : fail(-ENOMEM, "out of memory");
+	if (!err)
+		*ret_result = c->result;
+	check_free(c);
+	return err;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_internal.h - what the files of the checker share
+ *
+ * check.c (tables, what is left), check_maps.c (references), check_read.c, check_journal.c.
+ */
+#ifndef COWBD_CHECK_INTERNAL_H
+#define COWBD_CHECK_INTERNAL_H
+
+#include "check.h"
+#include "format.h"
+
+/* Buffers: one a level of map or catalog, one for a catalog leaf, one for all else. */
+#define BUFFER_LEAF MAP_DEPTH_MAX
+#define BUFFER_OTHER (MAP_DEPTH_MAX + 1)
+#define BUFFERS (MAP_DEPTH_MAX + 2)
+#define AHEAD_PAGES 64u /* read at once */
+
+/* A zone in use, as its page says. */
+struct zone {
+	bool meta;
+	unsigned units;
+	uint64_t checksums; /* page of checksums, 0 none */
+	uint16_t *left;     /* [units] of each count, what no reference took yet */
+	uint8_t *single;    /* bit map: the count is 1 */
+	struct le32 *slot;  /* [units] metadata: current slots */
+	uint64_t *place;    /* [units] metadata: where it was found in its tree, 0 not yet */
+};
+
+/* Stands for a zone whose page can't be read. */
+extern struct zone zone_unknown;
+
+struct group {
+	struct zone **zone; /* [GROUP_ZONES], NULL where not in use; NULL: untouched group */
+	bool unknown;       /* the summary can't be read */
+};
+
+struct object {
+	uint64_t id, volume, root, size;
+	uint64_t offset; /* of its record, bytes in the pool */
+	uint8_t kind, depth;
+	char name[NAME_BYTES_MAX + 1];
+};
+
+struct dying {
+	uint64_t page, offset;
+	unsigned level;
+};
+
+struct check {
+	struct store *store;
+	const struct cowbd_check_options *opt;
+	struct cowbd_check_result result;
+	struct disk_super super;
+	struct geometry g;
+	struct group *group;   /* [g.groups] */
+	struct object *object; /* ascending ids */
+	size_t objects, objects_room;
+	struct dying *dying; /* [DYING_MAX] */
+	size_t ndying;
+	uint8_t *buffer;                  /* BUFFERS pages, aligned */
+	char who[2 * NAME_BYTES_MAX + 2]; /* what findings are about */
+	bool blind;                       /* some page was lost: leaks can't be told */
+	struct {
+		uint64_t offset[AHEAD_PAGES];
+		unsigned n;
+	} ahead;                 /* pages read ahead, in the buffers from BUFFERS on */
+	uint64_t visited, total; /* map and catalog pages */
+};
+
+/* How something is named, and where. */
+struct reference {
+	uint64_t number; /* block or page */
+	uint64_t offset; /* of the page that names it */
+	bool shared;     /* may be shared */
+};
+
+static inline void *check_buffer(struct check *c, unsigned i)
+{
+	return c->buffer + (size_t)i * PAGE_BYTES;
+}
+
+/* Counts and reports a finding about c->who; offset: UINT64_MAX none. */
+void check_found(struct check *c, enum cowbd_damage_kind kind, uint64_t offset, const char *fmt,
+		 ...) PRINTF(4, 5);
+void check_set_who(struct check *c, const char *who);
+void check_progress(struct check *c, bool last);
+
+/* Reads the named slot of a page and validates all that the page itself can tell. */
+int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
+		    void *buf) MUST_CHECK;
+
+/* Reads a set of pages ahead: begin, add up to AHEAD_PAGES (others are ignored), run. */
+void check_ahead_begin(struct check *c);
+void check_ahead_add(struct check *c, uint64_t page, struct le32 slot);
+void check_ahead_run(struct check *c);
+
+/* Takes a reference off the count of a page or block.  The zone it is in and its place
+ * there, or NULL if nothing is known of it (reported). */
+struct zone *check_refer(struct check *c, const struct reference *ref, bool meta,
+			 unsigned *ret_unit);
+
+/* All that refers, in this order.  0 or -ENOMEM. */
+int check_catalog(struct check *c) MUST_CHECK;
+int check_objects(struct check *c) MUST_CHECK;
+int check_dying(struct check *c) MUST_CHECK;
+
+/* Batches after the checkpoint.  0 or -ENOMEM. */
+int check_journal(struct check *c) MUST_CHECK;
+
+#endif

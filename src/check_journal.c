@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_journal.c - the checker's own reader of the journal
+ *
+ * Counts the batches and records that follow the checkpoint.  Where the first batch that is not
+ * whole lies the journal ends: that is what a power cut leaves, and no damage.  Damage
+ * is what a batch with a right number, chain and checksum should not hold.
+ */
+#include "check_internal.h"
+
+struct ring {
+	uint64_t bytes, offset; /* offset: where the last batch ended */
+	uint64_t number, chain; /* of the next batch; checksum of the last */
+	uint64_t seq;           /* of the last record */
+	uint64_t batch_end;     /* of the last record of the last batch */
+	uint8_t *batch;         /* buffer */
+	uint64_t room;
+};
+
+/* Reads len bytes of the ring into r->batch: true, or false (reported). */
+static bool read_ring(struct check *c, struct ring *r, uint64_t offset, uint64_t len)
+{
+	if (store_read(c->store, STORE_DIRECT, ZONE_BYTES + offset, r->batch, len) == 0)
+		return true;
+	check_found(c, COWBD_DAMAGE, ZONE_BYTES + offset, "the journal can't be read: %s",
+		    error_message());
+	return false;
+}
+
+/* Is the batch that must follow at offset?  1 with it in r->batch, 0, -ENOMEM. */
+static int read_batch(struct check *c, struct ring *r, uint64_t offset)
+{
+	struct disk_batch h;
+	struct le64 sum;
+	uint64_t length;
+
+	if (!read_ring(c, r, offset, PAGE_BYTES))
+		return 0;
+	memcpy(&h, r->batch, sizeof h);
+	length = get32(h.length);
+	if (get32(h.kind) != PAGE_BATCH || get64(h.number) != r->number ||
+	    get64(h.previous) != r->chain || length < PAGE_BYTES || length % PAGE_BYTES ||
+	    length > r->bytes / 2 || length > r->bytes - offset)
+		return 0;
+	if (length > r->room) {
+		free(r->batch);
+		r->batch = aligned_alloc(PAGE_BYTES, length);
+		r->room = length;
+		if (!r->batch)
+			return fail(-ENOMEM, "out of memory");
+	}
+	if (!read_ring(c, r, offset, length))
+		return 0;
+	sum = h.checksum;
+	memset(r->batch + offsetof(struct disk_batch, checksum), 0, sizeof sum);
+	if (checksum(r->batch, length, page_seed(PAGE_BATCH, c->super.uuid)) != get64(sum))
+		return 0;
+	r->chain = get64(sum);
+	return 1;
+}
+
+/* The records of the batch in r->batch: what is wrong with them, or NULL. */
+static const char *check_batch(struct check *c, struct ring *r)
+{
+	const uint8_t *at = r->batch + sizeof(struct disk_batch);
+	struct disk_batch h;
+	struct record record = {0};
+	uint64_t left, seq;
+
+	memcpy(&h, r->batch, sizeof h);
+	left = get32(h.payload);
+	seq = get64(h.first);
+	if (left > get32(h.length) - sizeof h || get32(h.records) == 0)
+		return "its records can't be as long as it says";
+	if (seq > r->seq + 1)
+		return "records before it are missing";
+	if (seq <= r->batch_end)
+		return "it repeats records of the batch before it";
+	for (uint32_t i = 0; i < get32(h.records); i++, seq++) {
+		size_t n = record_decode(at, left, &record);
+
+		if (n == 0)
+			return "a record in it is invalid";
+		if (record.seq != seq)
+			return "the records in it are not numbered in order";
+		at += n;
+		left -= n;
+		c->result.journal_records += seq > get64(c->super.cut);
+	}
+	if (left)
+		return "something follows its last record";
+	if (record.more)
+		return "its last group has no end";
+	r->batch_end = seq - 1;
+	r->seq = MAX(r->seq, r->batch_end);
+	return NULL;
+}
+
+/* Reads batches until there is none: a torn one is what a power cut leaves, no damage. */
+static int scan_ring(struct check *c, struct ring *r)
+{
+	for (;;) {
+		uint64_t offset = r->offset;
+		struct disk_batch h;
+		const char *wrong;
+		int got = read_batch(c, r, offset);
+
+		if (got == 0 && offset != 0)
+			got = read_batch(c, r, offset = 0);
+		if (got <= 0)
+			return got;
+		memcpy(&h, r->batch, sizeof h);
+		wrong = check_batch(c, r);
+		if (wrong) {
+			check_found(c, COWBD_DAMAGE, ZONE_BYTES + offset,
+				    "journal batch %" PRIu64 ": %s", r->number, wrong);
+			return 0;
+		}
+		c->result.journal_batches++;
+		r->number++;
+		r->offset = (offset + get32(h.length)) % r->bytes;
+	}
+}
+
+int check_journal(struct check *c)
+{
+	struct ring r = {
+		.bytes = c->g.journal_zones * ZONE_BYTES,
+		.offset = get64(c->super.journal_offset),
+		.number = get64(c->super.journal_batch),
+		.chain = get64(c->super.journal_chain),
+		.seq = get64(c->super.cut),
+		.room = PAGE_BYTES,
+		.batch = aligned_alloc(PAGE_BYTES, PAGE_BYTES),
+	};
+	int err = r.batch ? scan_ring(c, &r) : fail(-ENOMEM, "out of memory");
+
+	free(r.batch);
+	return err;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * checkpoint.c - makes everything up to a cut durable in the pages, and commits it at one instant
+ *
+ *	cut            lock exclusive, O(1): dirty pages, deltas, place in the journal
+ *	write          map, catalog and dying pages to their free slots
+ *	merge          counts and slots into the pages of zones; write those
+ *	write          summaries, then the group table
+ *	sync           pages, and all data that records up to the cut name
+ *	superblock     one copy, then the other   <- the commit point is the first
+ *	release        journal space, what reclaim dropped, zones that became free
+ *
+ * Invariants
+ *   [CHECKPOINT-1] All of the above is durable before the superblock is written (PAGES-2).
+ *   [CHECKPOINT-2] Nothing is released before both copies are durable (SUPER-1).
+ *   [CHECKPOINT-3] Neither writers nor flushes wait for it, but for the cut, and for its end when a bound is reached.
+ *
+ * Failure: the pool turns read-only; on disk is the checkpoint before, or this one, never a mixture.
+ */
+#include "pool.h"
+
+#define ZONES_AT_ONCE 512u
+#define MERGES_A_HOLD 16u
+
+struct cut {
+	struct journal_cut journal;
+	struct journal_position start;
+	struct disk_super super;
+	uint64_t generation;
+};
+
+static void take_cut(struct cowbd_pool *p, struct cut *cut)
+{
+	struct engine *e = &p->e;
+
+	pthread_mutex_lock(&e->journal_lock);
+	pthread_rwlock_wrlock(&e->lock);
+	cut->journal = journal_cut(e->journal);
+	cut->start = journal_at(e->journal);
+	pages_cut(e->pages);
+	space_cut(e->space);
+	e->super.catalog_root = put64(p->cat->tree.entry);
+	e->super.catalog_depth = put32(p->cat->tree.depth);
+	e->super.next_id = put64(p->cat->next_id);
+	e->super.zones = put64(e->geo.zones);
+	e->super.cut = put64(cut->journal.seq);
+	e->super.journal_offset = put64(cut->start.offset);
+	e->super.journal_batch = put64(cut->start.batch);
+	e->super.journal_chain = put64(cut->start.chain);
+	cut->generation = get64(e->super.h.generation) + 1;
+	e->super.h.generation = put64(cut->generation);
+	pthread_rwlock_unlock(&e->lock);
+	pthread_mutex_unlock(&e->journal_lock);
+}
+
+/* Merges a few zones in one hold of the lock. *done moves. */
+static int merge_some(struct engine *e, const uint64_t *zones, size_t n, size_t *done,
+		      uint64_t generation)
+{
+	int r = 0;
+
+	pthread_rwlock_wrlock(&e->lock);
+	for (unsigned k = 0; k < MERGES_A_HOLD && *done < n && r == 0; k++) {
+		r = space_merge_zone(e->space, zones[*done], generation);
+		if (r == 0)
+			++*done;
+	}
+	pthread_rwlock_unlock(&e->lock);
+	return r;
+}
+
+static int merge_and_write(struct engine *e, const uint64_t *zones, size_t n, uint64_t generation)
+{
+	CLEANUP_FREE uint64_t *pages = malloc(n * sizeof *pages);
+	size_t done = 0;
+
+	if (!pages)
+		return fail(-ENOMEM, "no memory to write a checkpoint");
+	while (done < n) {
+		int r = merge_some(e, zones, n, &done, generation);
+
+		if (r == -EAGAIN)
+			r = engine_need(e);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < n; i++)
+		pages[i] = zone_page(&e->geo, zones[i]);
+	return pages_write_staged(e->pages, PAGE_ZONE, pages, n, generation);
+}
+
+static int write_zones(struct engine *e, uint64_t generation)
+{
+	CLEANUP_FREE uint64_t *staged = NULL;
+	CLEANUP_FREE uint64_t *zones = NULL;
+	size_t nstaged, n;
+	int r = pages_staged(e->pages, PAGE_ZONE, &staged, &nstaged);
+
+	if (r < 0)
+		return r;
+	pthread_rwlock_rdlock(&e->lock);
+	r = space_merge_list(e->space, staged, nstaged, &zones, &n);
+	pthread_rwlock_unlock(&e->lock);
+	for (size_t i = 0; i < n && r == 0; i += ZONES_AT_ONCE)
+		r = merge_and_write(e, zones + i, MIN(n - i, (size_t)ZONES_AT_ONCE), generation);
+	return r;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int write_level(struct engine *e, enum page_kind kind, uint64_t generation)
+{
+	CLEANUP_FREE uint64_t *list = NULL;
+	size_t n;
+	int r = pages_staged(e->pages, kind, &list, &n);
+
+	if (r < 0)
+		return r;
+	qsort(list, n, sizeof *list, compare_u64);
+	return pages_write_staged(e->pages, kind, list, n, generation);
+}
+
+static int write_all(struct engine *e, uint64_t generation)
+{
+	int r;
+
+	if ((r = pages_write_frozen(e->pages, generation)) < 0 ||
+	    (r = write_zones(e, generation)) < 0 ||
+	    (r = write_level(e, PAGE_SUMMARY, generation)) < 0 ||
+	    (r = write_level(e, PAGE_GROUPS, generation)) < 0)
+		return r;
+	pthread_rwlock_wrlock(&e->lock);
+	r = space_commit_prepare(e->space);
+	pthread_rwlock_unlock(&e->lock);
+	return r < 0 ? r : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
+}
+
+/* [CHECKPOINT-2] */
+static void release(struct engine *e, const struct cut *cut)
+{
+	pthread_mutex_lock(&e->journal_lock);
+	pthread_rwlock_wrlock(&e->lock);
+	journal_checkpointed(e->journal, cut->journal, cut->start);
+	space_durable(e->space, journal_durable_seq(e->journal));
+	space_committed(e->space);
+	pthread_rwlock_unlock(&e->lock);
+	pthread_mutex_unlock(&e->journal_lock);
+}
+
+static int run(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	struct cut cut;
+	int r = engine_writable(e);
+
+	if (r < 0)
+		return r;
+	take_cut(p, &cut);
+	r = write_all(e, cut.generation);
+	if (r == 0)
+		r = super_commit(p, &e->super);
+	if (r < 0) {
+		engine_fail(e, "a checkpoint failed");
+		return r;
+	}
+	release(e, &cut);
+	STAT_ADD(e->stats.checkpoints, 1);
+	return 0;
+}
+
+int checkpoint_run(struct engine *e)
+{
+	struct cowbd_pool *p = pool_of(e);
+	uint64_t want = atomic_load(&p->checkpoints_begun) + 1;
+	int r = 0;
+
+	pthread_mutex_lock(&p->checkpoint_lock);
+	while (p->held)
+		pthread_cond_wait(&p->unheld, &p->checkpoint_lock);
+	if (p->checkpoints_done < want) {
+		uint64_t mine = atomic_fetch_add(&p->checkpoints_begun, 1) + 1;
+
+		r = run(p);
+		if (r == 0)
+			p->checkpoints_done = mine;
+	}
+	pthread_mutex_unlock(&p->checkpoint_lock);
+	return r;
+}
+
+void checkpoint_hold(struct cowbd_pool *p)
+{
+	pthread_mutex_lock(&p->checkpoint_lock);
+	p->held++;
+	pthread_mutex_unlock(&p->checkpoint_lock);
+}
+
+void checkpoint_unhold(struct cowbd_pool *p)
+{
+	pthread_mutex_lock(&p->checkpoint_lock);
+	p->held--;
+	pthread_cond_broadcast(&p->unheld);
+	pthread_mutex_unlock(&p->checkpoint_lock);
+}
+
+bool checkpoint_due(const struct engine *e)
+{
+	return pages_dirty(e->pages) > pages_dirty_bound(e->pages) ||
+	       space_deltas(e->space) > space_delta_bound(e->space) ||
+	       journal_room(e->journal) < journal_ring_bytes(e->journal) / 2;
+}

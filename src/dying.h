@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dying.h - the list of subtrees that nothing maps any more
+ *
+ * The list holds one reference to the root page of each.  A page that loses its
+ * last reference hands that over to the list in the same record, so its count
+ * doesn't change.  Background reclaim works from this list alone.
+ *
+ * Lock exclusive for changes.  The list is small and bounded (DYING_MAX): a change that could
+ * need room asks dying_prepare first.
+ */
+#ifndef COWBD_DYING_H
+#define COWBD_DYING_H
+
+#include "engine.h"
+
+struct dying {
+	uint64_t page;
+	unsigned level;
+};
+
+/* Pins the list's pages and counts the entries.  No lock held. */
+int dying_load(struct engine *e) MUST_CHECK;
+
+/* Room for n entries: 0 or -EAGAIN (NEED_RECLAIM). After pages_prepare. */
+int dying_prepare(struct engine *e, unsigned n) MUST_CHECK;
+
+/* The reference to the subtree's root moves to the list, with record seq. */
+void dying_push(struct engine *e, uint64_t page, unsigned level, uint64_t seq);
+
+/* The youngest entry whose record is durable: true and its index.  Lock shared. */
+bool dying_pick(struct engine *e, uint64_t durable_seq, unsigned *ret_index, struct dying *ret);
+
+/* Removes an entry; its reference is the caller's. */
+void dying_remove(struct engine *e, unsigned index);
+
+struct dying dying_get(struct engine *e, unsigned index);
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * engine.c - what the layers of a running pool share: locks, group commit, failing
+ *
+ * The life of a commit (rule 1):
+ *
+ *	cut under the lock: records so far, zones of their data
+ *	sync those zones and the callers' own           data is durable
+ *	journal_write up to the cut                     records are durable
+ *	space_durable                                   references may fall
+ *	the callers' flushes are acknowledged
+ *
+ * Invariants
+ *   [ENGINE-1] A round's cut is taken after the round has begun; so whoever asked before gets
+ *              all of its records into it.
+ *   [ENGINE-2] Data is marked dirty before the write is acknowledged, and after its I/O has ended.
+ *
+ * Failure: a failed sync or journal write leaves unknown what is durable; the pool
+ * turns read-only, and everybody who waits hears it.
+ */
+#include "engine.h"
+
+#include <stdio.h>
+
+/* ---- dirty zones --------------------------------------------------------------------- */
+
+void dirty_add(struct dirty *d, uint64_t zone)
+{
+	if (d->all)
+		return;
+	for (unsigned i = d->n; i-- > 0;)
+		if (d->zone[i] == zone)
+			return;
+	if (d->n == DIRTY_ZONES)
+		d->all = true;
+	else
+		d->zone[d->n++] = zone;
+}
+
+void dirty_merge(struct dirty *d, const struct dirty *from)
+{
+	d->all |= from->all;
+	for (unsigned i = 0; i < from->n; i++)
+		dirty_add(d, from->zone[i]);
+}
+
+static int sync_dirty(struct engine *e, const struct dirty *d)
+{
+	struct store_range range[DIRTY_ZONES];
+
+	if (!dirty_any(d))
+		return 0;
+	for (unsigned i = 0; i < d->n; i++)
+		range[i] = (struct store_range){d->zone[i] * ZONE_BYTES, ZONE_BYTES};
+	return store_sync(e->store, range, d->all ? 0 : d->n);
+}
+
+/* ---- failing --------------------------------------------------------------------------- */
+
+int engine_writable(struct engine *e)
+{
+	if (e->read_only)
+		return fail(-EROFS, "the pool is open read-only");
+	if (atomic_load_explicit(&e->failed, memory_order_acquire))
+		return fail(-EROFS, "the pool turned read-only after an error: %s", e->failure);
+	return 0;
+}
+
+void engine_fail(struct engine *e, const char *what)
+{
+	static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&once);
+	if (!atomic_load_explicit(&e->failed, memory_order_relaxed)) {
+		snprintf(e->failure, sizeof e->failure, "%s: %.180s", what, error_message());
+		atomic_store_explicit(&e->failed, true, memory_order_release);
+		if (e->journal)
+			journal_taint(e->journal);
+		if (e->taint)
+			e->taint(e);
+	}
+	pthread_mutex_unlock(&once);
+}
+
+/* ---- needs ------------------------------------------------------------------------------- */
+
+static int need_zone(struct engine *e, bool meta)
+{
+	int r = space_prepare_zone(e->space, meta);
+
+	/* the host's full disk: the caller starts over, and finds space in used zones or none */
+	return r == -ENOSPC ? 0 : r;
+}
+
+int engine_need(struct engine *e)
+{
+	struct need need = thread_need;
+
+	switch (need.what) {
+	case NEED_PAGE:
+		return pages_fill(e->pages);
+	case NEED_GROUP:
+		return space_load_group(e->space, need.page);
+	case NEED_DATA_ZONE:
+		return need_zone(e, false);
+	case NEED_META_ZONE:
+		return space_prepare_zone(e->space, true);
+	case NEED_COMMIT:
+		return engine_commit(e, NULL);
+	case NEED_CHECKPOINT:
+		return e->checkpoint(e);
+	case NEED_RECLAIM:
+		return e->reclaim(e);
+	case NEED_NOTHING:
+		break;
+	}
+	assert(false && "-EAGAIN without a need");
+	return fail(-EIO, "internal error: nothing is needed");
+}
+
+int engine_reserve(struct engine *e, size_t bytes)
+{
+	if (e->journal && !journal_reserve(e->journal, bytes))
+		return need_more(NEED_COMMIT);
+	return 0;
+}
+
+void engine_unreserve(struct engine *e, size_t bytes)
+{
+	if (e->journal)
+		journal_release(e->journal, bytes);
+}
+
+uint64_t engine_append(struct engine *e, struct record *r)
+{
+	return e->journal ? journal_append(e->journal, r) : e->replay_seq;
+}
+
+int engine_prepare(struct engine *e, unsigned pages, unsigned units)
+{
+	int r;
+
+	assert(pages <= STOCK_MAX);
+	if ((r = pages_prepare(e->pages, pages + 8)) < 0 || (r = space_prepare(e->space, units + pages)) < 0)
+		return r;
+	while (e->nstock < pages) {
+		r = space_take_page(e->space, &e->stock[e->nstock]);
+		if (r < 0)
+			return r;
+		e->nstock++;
+	}
+	return 0;
+}
+
+uint64_t engine_take_page(struct engine *e)
+{
+	uint64_t page;
+
+	assert(e->nstock > 0);
+	page = e->stock[--e->nstock];
+	space_claim_done(e->space, page_unit(page), 1, true);
+	space_raise(e->space, page_unit(page));
+	return page;
+}
+
+void engine_drop_stock(struct engine *e)
+{
+	while (e->nstock)
+		space_claim_done(e->space, page_unit(e->stock[--e->nstock]), 1, false);
+}
+
+/* ---- group commit --------------------------------------------------------------------------- */
+
+static int write_records(struct engine *e, struct journal_cut cut)
+{
+	uint64_t before, after;
+	int r;
+
+	pthread_mutex_lock(&e->journal_lock);
+	before = journal_room(e->journal);
+	r = journal_write(e->journal, cut);
+	after = journal_room(e->journal);
+	pthread_mutex_unlock(&e->journal_lock);
+	if (r == 0 && after < before)
+		STAT_ADD(e->stats.journal_bytes, before - after);
+	if (r == -EAGAIN)
+		return e->checkpoint(e);	/* its cut is after ours, and makes it durable */
+	return r;
+}
+
+static void let_fall(struct engine *e)
+{
+	pthread_rwlock_wrlock(&e->lock);
+	space_durable(e->space, journal_durable_seq(e->journal));
+	(void)space_settle(e->space);
+	pthread_rwlock_unlock(&e->lock);
+}
+
+/* One round: everything appended before it, and what dirty names. */
+static int run_round(struct engine *e, struct dirty *dirty)
+{
+	struct journal_cut cut;
+	bool records;
+	int r = engine_writable(e);
+
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&e->lock);	/* [ENGINE-1] */
+	cut = journal_cut(e->journal);
+	records = cut.seq > journal_durable_seq(e->journal);
+	if (records) {
+		dirty_merge(dirty, &e->pending_dirty);
+		e->pending_dirty = (struct dirty){0};
+	}
+	pthread_rwlock_unlock(&e->lock);
+
+	r = sync_dirty(e, dirty);
+	if (r < 0) {
+		engine_fail(e, "syncing data failed");
+		return r;
+	}
+	if (records) {
+		r = write_records(e, cut);
+		if (r < 0) {
+			engine_fail(e, "writing the journal failed");
+			return r;
+		}
+	}
+	STAT_ADD(e->stats.commits, 1);
+	let_fall(e);
+	if (journal_room(e->journal) < journal_ring_bytes(e->journal) / 2 && e->wake)
+		e->wake(e);
+	return 0;
+}
+
+/* Leads a round.  commit_lock held, let go meanwhile. */
+static void lead(struct engine *e)
+{
+	struct dirty dirty = e->round_dirty;
+	uint64_t round = ++e->round;
+
+	e->round_dirty = (struct dirty){0};
+	e->leading = true;
+	pthread_mutex_unlock(&e->commit_lock);
+	if (run_round(e, &dirty) < 0)
+		engine_fail(e, "a commit failed");
+	pthread_mutex_lock(&e->commit_lock);
+	e->leading = false;
+	e->done = round;
+	pthread_cond_broadcast(&e->commit_done);
+}
+
+uint64_t engine_join(struct engine *e, struct dirty *mine)
+{
+	uint64_t round;
+
+	pthread_mutex_lock(&e->commit_lock);
+	if (mine) {
+		dirty_merge(&e->round_dirty, mine);
+		*mine = (struct dirty){0};
+	}
+	round = e->round + 1;
+	pthread_mutex_unlock(&e->commit_lock);
+	return round;
+}
+
+int engine_wait(struct engine *e, uint64_t round)
+{
+	pthread_mutex_lock(&e->commit_lock);
+	while (e->done < round) {
+		if (e->leading)
+			pthread_cond_wait(&e->commit_done, &e->commit_lock);
+		else
+			lead(e);
+	}
+	pthread_mutex_unlock(&e->commit_lock);
+	if (atomic_load_explicit(&e->failed, memory_order_acquire))
+		return fail(-EIO, "the pool turned read-only after an error: %s", e->failure);
+	return 0;
+}
+
+int engine_commit(struct engine *e, struct dirty *mine)
+{
+	return engine_wait(e, engine_join(e, mine));
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+int engine_init(struct engine *e)
+{
+	pthread_rwlockattr_t attr;
+
+	memset(e, 0, sizeof *e);
+	pthread_rwlockattr_init(&attr);
+	/* a stream of lookups must not keep changes out */
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	if (pthread_rwlock_init(&e->lock, &attr) != 0)
+		return fail(-ENOMEM, "no memory for a lock");
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&e->journal_lock, NULL);
+	pthread_mutex_init(&e->commit_lock, NULL);
+	pthread_cond_init(&e->commit_done, NULL);
+	epoch_init(&e->epochs);
+	epoch_init(&e->writers);
+	return 0;
+}
+
+void engine_fini(struct engine *e)
+{
+	space_free(e->space);
+	pages_free(e->pages);
+	epoch_fini(&e->writers);
+	epoch_fini(&e->epochs);
+	pthread_cond_destroy(&e->commit_done);
+	pthread_mutex_destroy(&e->commit_lock);
+	pthread_mutex_destroy(&e->journal_lock);
+	pthread_rwlock_destroy(&e->lock);
+}

@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pages.c - metadata pages in two slots each, cached, checkpointed atomically
+ *
+ * See pages.h for the picture, the states and the invariants.
+ *
+ * The cache is a hash table of pages and a clock over them.  Frames (a page
+ * and its 4 KiB) come from a free list that pages_prepare fills beforehand,
+ * so that nothing in the middle of a change can fail.
+ */
+#include "pages.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define WRITE_BATCH 64u
+#define DIRTY_MIN 64u
+
+_Thread_local struct need thread_need;
+
+struct pages {
+	struct store *store;
+	const struct geometry *geo;
+	struct disk_super *super;
+	pthread_rwlock_t *lock;
+
+	struct page **bucket;
+	size_t bucket_mask;
+	struct page **clock;	/* all cached pages, in no order */
+	size_t nclock, clock_room, hand;
+	size_t bound;		/* pages to keep when clean */
+
+	struct page *free_frames;
+	size_t nfree;
+	size_t nframes;		/* in all, images included */
+
+	struct page *dirty, *frozen, *staged;
+	size_t ndirty, nfrozen;
+	bool unbounded;
+	uint64_t period;	/* of cuts */
+	_Atomic uint64_t written;
+};
+
+/* ---- hash and clock ---------------------------------------------------------- */
+
+static size_t bucket_of(const struct pages *p, uint64_t no)
+{
+	return (size_t)((no * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & p->bucket_mask;
+}
+
+static struct page *lookup(const struct pages *p, uint64_t no)
+{
+	struct page *page = p->bucket[bucket_of(p, no)];
+
+	while (page && page->no != no)
+		page = page->chain;
+	return page;
+}
+
+static void insert(struct pages *p, struct page *page)
+{
+	size_t b = bucket_of(p, page->no);
+
+	page->chain = p->bucket[b];
+	p->bucket[b] = page;
+	page->place = p->nclock;
+	p->clock[p->nclock++] = page;
+}
+
+static void take_out(struct pages *p, struct page *page)
+{
+	struct page **at = &p->bucket[bucket_of(p, page->no)];
+
+	while (*at != page)
+		at = &(*at)->chain;
+	*at = page->chain;
+	p->clock[page->place] = p->clock[--p->nclock];
+	p->clock[page->place]->place = page->place;
+}
+
+/* Room for n more pages. */
+static int grow_tables(struct pages *p, size_t n)
+{
+	if (p->nclock + n >= p->clock_room) {
+		size_t room = (p->clock_room + n) * 2;
+		struct page **clock = realloc(p->clock, room * sizeof *clock);
+
+		if (!clock)
+			return fail(-ENOMEM, "no memory for the page cache");
+		p->clock = clock;
+		p->clock_room = room;
+	}
+	if (p->nclock < p->bucket_mask)
+		return 0;
+
+	size_t nbuckets = (p->bucket_mask + 1) * 2;
+	struct page **bucket = calloc(nbuckets, sizeof *bucket);
+
+	if (!bucket)
+		return fail(-ENOMEM, "no memory for the page cache");
+	free(p->bucket);
+	p->bucket = bucket;
+	p->bucket_mask = nbuckets - 1;
+	for (size_t i = 0; i < p->nclock; i++) {
+		struct page *page = p->clock[i];
+		size_t b = bucket_of(p, page->no);
+
+		page->chain = bucket[b];
+		bucket[b] = page;
+	}
+	return 0;
+}
+
+/* ---- frames ------------------------------------------------------------------- */
+
+static void frame_put(struct pages *p, struct page *page)
+{
+	page->next = p->free_frames;
+	p->free_frames = page;
+	p->nfree++;
+}
+
+static struct page *frame_take(struct pages *p)
+{
+	struct page *page = p->free_frames;
+	void *data = page->data;
+
+	p->free_frames = page->next;
+	p->nfree--;
+	memset(page, 0, sizeof *page);
+	page->data = data;
+	return page;
+}
+
+static int frame_add(struct pages *p)
+{
+	struct page *page = malloc(sizeof *page);
+	void *data = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+
+	if (!page || !data) {
+		free(page);
+		free(data);
+		return fail(-ENOMEM, "no memory for the page cache");
+	}
+	page->data = data;
+	frame_put(p, page);
+	p->nframes++;
+	return 0;
+}
+
+static bool is_dirty(const struct pages *p, const struct page *page)
+{
+	return page->dirty_in == p->period;
+}
+
+static bool evictable(const struct pages *p, const struct page *page)
+{
+	return !is_dirty(p, page) && !page->frozen && !page->staged && !page->pinned;	/* [PAGES-4] */
+}
+
+/* Lets clean pages go until there are fewer than the bound, or none is found in two rounds of the clock. */
+static void evict(struct pages *p)
+{
+	size_t tries = 2 * p->nclock;
+
+	while (p->nclock >= p->bound && tries--) {
+		struct page *page = p->clock[p->hand < p->nclock ? p->hand : (p->hand = 0)];
+
+		if (!evictable(p, page)) {
+			p->hand++;
+		} else if (__atomic_exchange_n(&page->referenced, false, __ATOMIC_RELAXED)) {
+			p->hand++;
+		} else {
+			take_out(p, page);
+			frame_put(p, page);
+		}
+	}
+}
+
+int pages_prepare(struct pages *p, unsigned n)
+{
+	int r;
+
+	if (!p->unbounded && p->ndirty + p->nfrozen > 2 * pages_dirty_bound(p))
+		return need_more(NEED_CHECKPOINT);
+	/* one frame for the page, one for its image */
+	while (p->nfree < 2 * n)
+		if ((r = frame_add(p)) < 0)
+			return r;
+	return grow_tables(p, n);
+}
+
+void pages_unbounded(struct pages *p, bool unbounded)
+{
+	p->unbounded = unbounded;
+}
+
+/* ---- parents -------------------------------------------------------------------- */
+
+/* The page that names page no's slot, and its kind; 0: the superblock. */
+static uint64_t parent_of(const struct pages *p, uint64_t no, enum page_kind *ret_kind)
+{
+	const struct geometry *g = p->geo;
+	uint64_t zone = page_zone(no);
+
+	if (zone == 0)
+		return 0;
+	if (zone_index(g, zone) != 0) {
+		*ret_kind = PAGE_ZONE;
+		return zone_page(g, zone);
+	}
+	if (no % ZONE_TWINS != 0) {
+		*ret_kind = PAGE_SUMMARY;
+		return summary_page(g, zone_group(g, zone));
+	}
+	*ret_kind = PAGE_GROUPS;
+	return groups_page(zone_group(g, zone));
+}
+
+/* Where, in the content of its parent, page no's slot is named. */
+static struct le32 *slot_in(const struct pages *p, uint64_t no, enum page_kind parent, void *data)
+{
+	switch (parent) {
+	case PAGE_ZONE:
+		return &((struct disk_zone *)data)->slot[no % ZONE_TWINS];
+	case PAGE_SUMMARY:
+		return &((struct disk_summary *)data)->slot[no % ZONE_TWINS];
+	default:
+		return &((struct disk_groups *)data)
+				->group[zone_group(p->geo, page_zone(no)) % GROUPS_PER_PAGE].slot;
+	}
+}
+
+/* The slot named for page no, by its cached parent; -EAGAIN if that isn't cached. */
+static int current_slot(struct pages *p, uint64_t no, struct le32 *ret_slot)
+{
+	enum page_kind kind = PAGE_SUPER;
+	uint64_t parent = parent_of(p, no, &kind);
+	struct page *page;
+	int r;
+
+	if (parent == 0) {
+		*ret_slot = p->super->slot[no];
+		return 0;
+	}
+	if ((r = pages_get(p, parent, kind, &page)) < 0)
+		return r;
+	*ret_slot = *slot_in(p, no, kind, page->data);
+	return 0;
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
+{
+	struct page *page = lookup(p, no);
+
+	if (!page) {
+		thread_need = (struct need){NEED_PAGE, no, kind};
+		return -EAGAIN;
+	}
+	if (page->kind != kind)
+		return fail(-EUCLEAN, "page %" PRIu64 " is a %s page, not a %s page", no,
+			    page_kind_name(page->kind), page_kind_name(kind));
+	if (!__atomic_load_n(&page->referenced, __ATOMIC_RELAXED))
+		__atomic_store_n(&page->referenced, true, __ATOMIC_RELAXED);
+	*ret_page = page;
+	return 0;
+}
+
+/* Reads and verifies one slot of a page. */
+static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct le32 slot, void *buf)
+{
+	uint64_t offset = page_offset(no, slot_which(slot));
+	struct disk_page *h = buf;
+	int r;
+
+	if (!slot_written(slot)) {
+		if (kind == PAGE_MAP || kind == PAGE_CATALOG_NODE || kind == PAGE_CATALOG_LEAF)
+			return fail(-EUCLEAN, "%s page %" PRIu64 " was never written",
+				    page_kind_name(kind), no);
+		memset(buf, 0, PAGE_BYTES);
+		h->kind = put32(kind);
+		return 0;
+	}
+	r = store_read(p->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
+	if (r < 0)
+		return r;
+	if (get32(slot_make(slot_which(slot), get64(h->checksum))) != get32(slot))	/* [PAGES-3] */
+		return fail(-EBADMSG,
+			    "%s page %" PRIu64 " at offset %" PRIu64
+			    " isn't the one that was committed; run cowbd check",
+			    page_kind_name(kind), no, offset);
+	return page_check(buf, kind, p->super->uuid, offset, p->geo);
+}
+
+/* Puts what was read into the cache, unless it changed hands meanwhile: 0, or -EAGAIN to look again. */
+static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct le32 slot,
+		       const void *buf)
+{
+	struct le32 now;
+	struct page *page;
+	int r = 0;
+
+	pthread_rwlock_wrlock(p->lock);
+	if (lookup(p, no))
+		goto out;
+	r = current_slot(p, no, &now);
+	if (r < 0)
+		goto out;
+	if (get32(now) != get32(slot)) {
+		r = -EAGAIN;
+		goto out;
+	}
+	evict(p);
+	r = grow_tables(p, 1);
+	if (r == 0 && p->nfree == 0)
+		r = frame_add(p);
+	if (r < 0)
+		goto out;
+	page = frame_take(p);
+	page->no = no;
+	page->kind = kind;
+	page->referenced = true;
+	memcpy(page->data, buf, PAGE_BYTES);
+	insert(p, page);
+out:
+	pthread_rwlock_unlock(p->lock);
+	return r;
+}
+
+static int slot_of_missing(struct pages *p, uint64_t no, struct le32 *ret_slot, bool *ret_cached)
+{
+	int r = 0;
+
+	pthread_rwlock_rdlock(p->lock);
+	*ret_cached = lookup(p, no) != NULL;
+	if (!*ret_cached)
+		r = current_slot(p, no, ret_slot);
+	pthread_rwlock_unlock(p->lock);
+	return r;
+}
+
+/* depth: there are four levels above a map page, no more. */
+static int fill(struct pages *p, uint64_t no, enum page_kind kind, unsigned depth)
+{
+	_Alignas(PAGE_BYTES) uint8_t buf[PAGE_BYTES];
+	struct le32 slot, again;
+	bool cached;
+	int r;
+
+	assert(depth < 5);
+	for (;;) {
+		r = slot_of_missing(p, no, &slot, &cached);
+		if (r == 0 && cached)
+			return 0;
+		if (r == -EAGAIN) {
+			struct need need = thread_need;
+
+			r = fill(p, need.page, need.kind, depth + 1);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (r < 0)
+			return r;
+		r = read_slot(p, no, kind, slot, buf);
+		if (r == -EBADMSG || r == -EUCLEAN) {
+			/* a checkpoint may have moved it while we read */
+			int r2 = slot_of_missing(p, no, &again, &cached);
+
+			if (r2 == -EAGAIN || (r2 == 0 && (cached || get32(again) != get32(slot))))
+				continue;
+		}
+		if (r < 0)
+			return r;
+		r = insert_read(p, no, kind, slot, buf);
+		if (r != -EAGAIN)
+			return r;
+	}
+}
+
+int pages_fill(struct pages *p)
+{
+	return fill(p, thread_need.page, thread_need.kind, 0);
+}
+
+int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
+{
+	int r;
+
+	for (;;) {
+		pthread_rwlock_rdlock(p->lock);
+		r = pages_get(p, no, kind, ret_page);
+		if (r == 0)
+			return 0;
+		pthread_rwlock_unlock(p->lock);
+		if (r != -EAGAIN)
+			return r;
+		if ((r = pages_fill(p)) < 0)
+			return r;
+	}
+}
+
+/* ---- changing ---------------------------------------------------------------------- */
+
+static void make_dirty(struct pages *p, struct page *page)
+{
+	if (page->frozen && !page->image) {
+		struct page *copy = frame_take(p);
+
+		/* the frame's struct waits in the page's image until it's written */
+		memcpy(copy->data, page->data, PAGE_BYTES);
+		page->image = copy;
+	}
+	if (!is_dirty(p, page)) {
+		page->dirty_in = p->period;
+		p->ndirty++;
+		if (!page->frozen) {	/* a frozen page is re-listed when its image is taken */
+			page->next = p->dirty;
+			p->dirty = page;
+		}
+	}
+}
+
+void *pages_write(struct pages *p, struct page *page)
+{
+	make_dirty(p, page);
+	return page->data;
+}
+
+struct page *pages_make(struct pages *p, uint64_t no, enum page_kind kind)
+{
+	struct page *page = lookup(p, no);
+
+	if (!page) {
+		page = frame_take(p);
+		page->no = no;
+		page->kind = kind;
+		insert(p, page);
+	}
+	make_dirty(p, page);
+	page->kind = kind;
+	page->referenced = true;
+	memset(page->data, 0, PAGE_BYTES);
+	((struct disk_page *)page->data)->kind = put32(kind);
+	return page;
+}
+
+void pages_pin(struct page *page)
+{
+	page->pinned = true;
+}
+
+/* ---- checkpoint ----------------------------------------------------------------------- */
+
+void pages_cut(struct pages *p)
+{
+	struct page *page;
+
+	assert(!p->frozen && !p->staged);
+	for (page = p->dirty; page; page = page->next)
+		page->frozen = true;
+	p->frozen = p->dirty;
+	p->nfrozen = p->ndirty;
+	p->dirty = NULL;
+	p->ndirty = 0;
+	p->period++;
+}
+
+struct write_batch {
+	uint8_t *buf;
+	struct page *page[WRITE_BATCH];
+	enum page_kind kind[WRITE_BATCH];
+	struct le32 slot[WRITE_BATCH];	/* that is written now */
+	unsigned n;
+};
+
+/* Takes up to a batch of images off the frozen list.  Lock exclusive. */
+static void take_images(struct pages *p, struct write_batch *b)
+{
+	for (b->n = 0; b->n < WRITE_BATCH && p->frozen; b->n++) {
+		struct page *page = p->frozen;
+		struct page *copy = page->image;
+
+		p->frozen = page->next;
+		p->nfrozen--;
+		memcpy(b->buf + b->n * PAGE_BYTES, copy ? copy->data : page->data, PAGE_BYTES);
+		b->kind[b->n] = (enum page_kind)get32(((struct disk_page *)(b->buf + b->n * PAGE_BYTES))->kind);
+		b->page[b->n] = page;
+		if (copy)
+			frame_put(p, copy);
+		page->image = NULL;
+		page->frozen = false;
+		page->staged = true;	/* stays until its parent names the new slot */
+		if (is_dirty(p, page)) {
+			page->next = p->dirty;
+			p->dirty = page;
+		}
+	}
+}
+
+/* The slot of each page of the batch that isn't current; parents are brought in. */
+static int choose_slots(struct pages *p, struct write_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		bool again = true;
+
+		while (again) {
+			int r;
+
+			pthread_rwlock_rdlock(p->lock);
+			r = current_slot(p, b->page[i]->no, &b->slot[i]);
+			pthread_rwlock_unlock(p->lock);
+			again = r == -EAGAIN;
+			if (again)
+				r = pages_fill(p);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int write_images(struct pages *p, struct write_batch *b, uint64_t generation)
+{
+	struct store_io io[WRITE_BATCH];
+	struct iovec iov[WRITE_BATCH];
+
+	for (unsigned i = 0; i < b->n; i++) {
+		void *image = b->buf + i * PAGE_BYTES;
+		unsigned which = slot_written(b->slot[i]) ? !slot_which(b->slot[i]) : 0;	/* [PAGES-1] */
+		uint64_t offset = page_offset(b->page[i]->no, which);
+		uint64_t sum = page_seal(image, b->kind[i], p->super->uuid, offset, generation);
+
+		b->slot[i] = slot_make(which, sum);
+		iov[i] = (struct iovec){image, PAGE_BYTES};
+		io[i] = (struct store_io){STORE_WRITE | STORE_DIRECT, offset, &iov[i], 1, 0};
+	}
+	atomic_fetch_add_explicit(&p->written, b->n * (uint64_t)PAGE_BYTES, memory_order_relaxed);
+	return store_submit(p->store, io, b->n);
+}
+
+/* Names the new slots in the parents.  Lock exclusive; parents are cached (choose_slots brought
+ * them in and nothing but staging has happened since), or -EAGAIN. */
+static int name_slots(struct pages *p, struct write_batch *b, unsigned *done)
+{
+	for (; *done < b->n; ++*done) {
+		uint64_t no = b->page[*done]->no;
+		enum page_kind kind = PAGE_SUPER;
+		uint64_t above = parent_of(p, no, &kind);
+		struct page *parent;
+
+		if (above == 0) {
+			p->super->slot[no] = b->slot[*done];
+		} else {
+			int r = pages_get(p, above, kind, &parent);
+
+			if (r < 0)
+				return r;
+			*slot_in(p, no, kind, pages_stage(p, parent)) = b->slot[*done];
+		}
+		b->page[*done]->staged = false;
+	}
+	return 0;
+}
+
+static int write_batch(struct pages *p, struct write_batch *b, uint64_t generation)
+{
+	unsigned done = 0;
+	int r = choose_slots(p, b);
+
+	if (r == 0)
+		r = write_images(p, b, generation);
+	while (r == 0 && done < b->n) {
+		pthread_rwlock_wrlock(p->lock);
+		r = name_slots(p, b, &done);
+		pthread_rwlock_unlock(p->lock);
+		if (r == -EAGAIN)
+			r = pages_fill(p);
+	}
+	return r;
+}
+
+int pages_write_frozen(struct pages *p, uint64_t generation)
+{
+	CLEANUP_FREE uint8_t *buf = aligned_alloc(PAGE_BYTES, WRITE_BATCH * PAGE_BYTES);
+	struct write_batch b = {.buf = buf};
+	int r = 0;
+
+	if (!buf)
+		return fail(-ENOMEM, "no memory to write a checkpoint");
+	do {
+		pthread_rwlock_wrlock(p->lock);
+		take_images(p, &b);
+		pthread_rwlock_unlock(p->lock);
+		if (b.n)
+			r = write_batch(p, &b, generation);
+	} while (b.n && r == 0);
+	return r;
+}
+
+void *pages_stage(struct pages *p, struct page *page)
+{
+	if (!page->staged) {
+		page->staged = true;
+		page->next = p->staged;
+		p->staged = page;
+	}
+	return page->data;
+}
+
+int pages_staged(struct pages *p, enum page_kind kind, uint64_t **ret_list, size_t *ret_n)
+{
+	size_t n = 0;
+	uint64_t *list;
+
+	pthread_rwlock_rdlock(p->lock);
+	for (struct page *page = p->staged; page; page = page->next)
+		n += page->kind == kind;
+	list = malloc((n ? n : 1) * sizeof *list);
+	n = 0;
+	for (struct page *page = p->staged; list && page; page = page->next)
+		if (page->kind == kind)
+			list[n++] = page->no;
+	pthread_rwlock_unlock(p->lock);
+	if (!list)
+		return fail(-ENOMEM, "no memory to write a checkpoint");
+	*ret_list = list;
+	*ret_n = n;
+	return 0;
+}
+
+/* Takes the pages of list off the staged list and their images into the batch. Lock exclusive. */
+static void take_staged(struct pages *p, struct write_batch *b, enum page_kind kind,
+			const uint64_t *list, unsigned n)
+{
+	b->n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct page *page = lookup(p, list[i]);
+
+		if (!page || !page->staged)
+			continue;
+		memcpy(b->buf + b->n * PAGE_BYTES, page->data, PAGE_BYTES);
+		b->kind[b->n] = kind;
+		b->page[b->n++] = page;
+	}
+}
+
+int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *list, size_t n,
+		       uint64_t generation)
+{
+	CLEANUP_FREE uint8_t *buf = aligned_alloc(PAGE_BYTES, WRITE_BATCH * PAGE_BYTES);
+	struct write_batch b = {.buf = buf};
+	int r = 0;
+
+	if (!buf)
+		return fail(-ENOMEM, "no memory to write a checkpoint");
+	/* unlist them: write_batch clears .staged, but the list is walked by others */
+	pthread_rwlock_wrlock(p->lock);
+	for (struct page **at = &p->staged; *at;) {
+		uint64_t lo = 0, hi = n;
+
+		while (lo < hi) {
+			uint64_t mid = (lo + hi) / 2;
+
+			if (list[mid] < (*at)->no)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		if (lo < n && list[lo] == (*at)->no)
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+	}
+	pthread_rwlock_unlock(p->lock);
+	for (size_t i = 0; i < n && r == 0; i += WRITE_BATCH) {
+		pthread_rwlock_wrlock(p->lock);
+		take_staged(p, &b, kind, list + i, (unsigned)MIN(n - i, (size_t)WRITE_BATCH));
+		pthread_rwlock_unlock(p->lock);
+		if (b.n)
+			r = write_batch(p, &b, generation);
+	}
+	return r;
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+int pages_new(struct store *s, const struct geometry *g, struct disk_super *super,
+	      pthread_rwlock_t *lock, uint64_t bound_bytes, struct pages **ret_pages)
+{
+	struct pages *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return fail(-ENOMEM, "no memory for the page cache");
+	*p = (struct pages){.store = s, .geo = g, .super = super, .lock = lock, .period = 1};
+	p->bound = MAX(bound_bytes / PAGE_BYTES, (uint64_t)256);
+	p->bucket_mask = 4095;
+	p->clock_room = 4096;
+	p->bucket = calloc(p->bucket_mask + 1, sizeof(*p->bucket));
+	p->clock = calloc(p->clock_room, sizeof(*p->clock));
+	if (!p->bucket || !p->clock) {
+		pages_free(p);
+		return fail(-ENOMEM, "no memory for the page cache");
+	}
+	*ret_pages = p;
+	return 0;
+}
+
+static void frame_free(struct page *page)
+{
+	if (page->image)
+		frame_free(page->image);
+	free(page->data);
+	free(page);
+}
+
+void pages_free(struct pages *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->nclock; i++)
+		frame_free(p->clock[i]);
+	while (p->free_frames) {
+		struct page *page = p->free_frames;
+
+		p->free_frames = page->next;
+		page->image = NULL;
+		frame_free(page);
+	}
+	free(p->clock);
+	free(p->bucket);
+	free(p);
+}
+
+uint64_t pages_dirty(const struct pages *p)
+{
+	return p->ndirty;
+}
+
+uint64_t pages_dirty_bound(const struct pages *p)
+{
+	return MAX(p->bound / 4, (size_t)DIRTY_MIN);
+}
+
+uint64_t pages_bytes(const struct pages *p)
+{
+	return p->nframes * (PAGE_BYTES + sizeof(struct page)) + p->clock_room * sizeof(*p->clock) +
+	       (p->bucket_mask + 1) * sizeof(*p->bucket);
+}
+
+uint64_t pages_written(const struct pages *p)
+{
+	return atomic_load_explicit(&p->written, memory_order_relaxed);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * reclaim.c - takes dying subtrees apart, one page a step
+ *
+ *	leaf:        all blocks lose a reference, the page leaves the list
+ *	inner page:  its last entry goes: a child whose last true reference that was joins the list,
+ *	             else it loses one reference; when nothing is left the page leaves the list
+ *
+ * The youngest entry first, so that the list grows by one a level and no more.
+ *
+ * Reclaim isn't journaled.  What it lets go of counts until a checkpoint has recorded both
+ * (SPACE-3): the list, the entries cleared and the counts are of the same cut.  A crash
+ * resumes where the last checkpoint was.
+ */
+#include "pool.h"
+
+#define STEPS_A_HOLD 8u
+#define CHILDREN_A_STEP 64u
+
+/* Drops one reference to a child; it joins the list if that was the last true one. -EAGAIN before anything is changed. */
+static int drop_child(struct engine *e, uint64_t entry, unsigned level)
+{
+	unsigned count = 1;
+
+	if (entry_shared(entry)) {
+		int r = space_true_count(e->space, page_unit(entry_number(entry)), &count);
+
+		if (r < 0)
+			return r;
+	}
+	if (count <= 1)
+		dying_push(e, entry_number(entry), level, 0);
+	else
+		space_drop(e->space, page_unit(entry_number(entry)));
+	return count <= 1;
+}
+
+static void take_leaf(struct engine *e, unsigned index, const struct page *leaf)
+{
+	const struct disk_map *m = leaf->data;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MAP_FANOUT; i++)
+		if (get48(m->entry[i])) {
+			space_drop(e->space, block_unit(&e->geo, entry_number(get48(m->entry[i]))));
+			n++;
+		}
+	dying_remove(e, index);
+	space_drop(e->space, page_unit(leaf->no));
+	STAT_ADD(e->stats.blocks_reclaimed, n);
+}
+
+/* Some children of an inner page, last first, up to the first that joins the list. */
+static int take_inner(struct engine *e, unsigned index, struct page *page, unsigned level)
+{
+	struct disk_map *m = page->data;
+	unsigned taken = 0;
+
+	for (unsigned i = MAP_FANOUT; i-- > 0 && taken < CHILDREN_A_STEP;) {
+		uint64_t entry = get48(m->entry[i]);
+		int r;
+
+		if (entry == 0)
+			continue;
+		r = drop_child(e, entry, level - 1);
+		if (r < 0)
+			return r;
+		m = pages_write(e->pages, page);
+		m->entry[i] = put48(0);
+		taken++;
+		if (r == 1)	/* that one first */
+			return 0;
+	}
+	if (taken < CHILDREN_A_STEP) {
+		dying_remove(e, index);
+		space_drop(e->space, page_unit(page->no));
+	}
+	return 0;
+}
+
+/* Lock exclusive.  1, 0 nothing durable to do, -EAGAIN. */
+static int step(struct engine *e)
+{
+	struct dying d;
+	struct page *page;
+	unsigned index;
+	int r;
+
+	if (!dying_pick(e, journal_durable_seq(e->journal), &index, &d))
+		return 0;
+	if ((r = pages_prepare(e->pages, 4)) < 0 || (r = space_prepare(e->space, MAP_FANOUT + 2)) < 0 ||
+	    (r = pages_get(e->pages, d.page, PAGE_MAP, &page)) < 0)
+		return r;
+	if (d.level == 0)
+		take_leaf(e, index, page);
+	else
+		r = take_inner(e, index, page, d.level);
+	return r < 0 ? r : 1;
+}
+
+int reclaim_some(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	bool any = false;
+	int r = engine_writable(e);
+
+	if (r < 0)
+		return r;
+	do {
+		pthread_rwlock_wrlock(&e->lock);
+		r = 1;
+		for (unsigned i = 0; i < STEPS_A_HOLD && r > 0; i++) {
+			r = step(e);
+			any |= r > 0;
+		}
+		pthread_rwlock_unlock(&e->lock);
+	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	return r < 0 ? r : any;
+}
+
+int reclaim_room(struct engine *e)
+{
+	int r = engine_commit(e, NULL);
+
+	if (r < 0)
+		return r;
+	r = reclaim_some(pool_of(e));
+	if (r == 0)
+		return fail(-ENOSPC, "too much is being deleted at once: try again in a moment");
+	return r < 0 ? r : 0;
+}
+
+struct progress {
+	uint64_t waiting, dropped, leaving, dying;
+};
+
+static struct progress look(struct engine *e)
+{
+	struct progress g;
+
+	pthread_rwlock_rdlock(&e->lock);
+	g = (struct progress){space_waiting(e->space), space_dropped(e->space),
+			      space_leaving(e->space), e->ndying};
+	pthread_rwlock_unlock(&e->lock);
+	return g;
+}
+
+/* Everything that could come free does: falls, dying subtrees, what they drop, zones. */
+int reclaim_make_space(struct engine *e)
+{
+	struct progress g = look(e);
+	int r;
+
+	if (!g.waiting && !g.dropped && !g.leaving && !g.dying)
+		return fail(-ENOSPC, "the pool is full");
+	if ((r = engine_commit(e, NULL)) < 0)
+		return r;
+	for (unsigned i = 0; i < 64 && (r = reclaim_some(pool_of(e))) > 0;)
+		i++;
+	if (r < 0 || (r = checkpoint_run(e)) < 0)
+		return r;
+	pthread_rwlock_wrlock(&e->lock);
+	(void)space_settle(e->space);
+	pthread_rwlock_unlock(&e->lock);
+	g = look(e);
+	/* what waits for requests that still run is let go of when they end */
+	if (g.waiting && !g.dying && !g.dropped)
+		usleep(1000);
+	return 0;
+}

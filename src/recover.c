@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * recover.c - opens what a session left behind
+ *
+ *	superblock -> checkpoint loaded (group table, dying list, catalog)
+ *	journal, first pass: zones that records name are set aside
+ *	sync: what was read is durable (rule 6)
+ *	journal, second pass: each record applied; what falls is free at once
+ *	tail: the same, but what falls stays until the next commit point
+ *	session: a new tail, then a checkpoint whose superblock names it    <- the commit point
+ *
+ * Nothing is written before the commit point but free slots and new zones; so a recovery that is interrupted
+ * is done again, from the same superblock, journal and tail, with the same result.
+ *
+ * Invariants
+ *   [RECOVER-1] A tail is replayed if and only if pool UUID, boot, session and the pool's own
+ *               dev:ino are those that the superblock names, and it follows the journal.
+ *   [RECOVER-2] The old session ends with the superblock that holds all that was replayed of it.
+ *   [RECOVER-3] Opening read-only writes nothing.
+ */
+#include "pool.h"
+
+#include <stdio.h>
+
+#include <uuid/uuid.h>
+
+#define SETTLE_EVERY 1024u
+
+struct replay {
+	struct cowbd_pool *p;
+	uint64_t last;		/* sequence of the last record applied */
+	uint64_t n;
+	bool durable;		/* what falls is free at once */
+	uint64_t *zones;	/* that records opened, to be allocated on the host again */
+	size_t nzones, room;
+};
+
+/* ---- passes --------------------------------------------------------------------------------- */
+
+static int set_aside(void *opaque, const struct record *r)
+{
+	struct replay *x = opaque;
+	struct engine *e = &x->p->e;
+	int err;
+
+	if (r->type == REC_ZONE)
+		return space_set_aside(e->space, r->zone);
+	if (r->type != REC_MAP || r->length == 0)
+		return 0;
+	err = space_set_aside(e->space, block_zone(&e->geo, r->physical));
+	return err < 0 ? err : space_set_aside(e->space, block_zone(&e->geo, r->physical + r->length - 1));
+}
+
+static int note_zone(struct replay *x, uint64_t zone)
+{
+	if (x->nzones == x->room) {
+		size_t room = x->room ? x->room * 2 : 64;
+		uint64_t *zones = realloc(x->zones, room * sizeof *zones);
+
+		if (!zones)
+			return fail(-ENOMEM, "no memory to replay the journal");
+		x->zones = zones;
+		x->room = room;
+	}
+	x->zones[x->nzones++] = zone;
+	return 0;
+}
+
+static int apply(void *opaque, const struct record *r)
+{
+	struct replay *x = opaque;
+	struct engine *e = &x->p->e;
+	int err;
+
+	do {
+		pthread_rwlock_wrlock(&e->lock);
+		err = apply_replay(x->p->cat, r);
+		if (err == 0 && x->durable && ++x->n % SETTLE_EVERY == 0) {
+			space_durable(e->space, r->seq);
+			(void)space_settle(e->space);
+		}
+		pthread_rwlock_unlock(&e->lock);
+	} while (err == -EAGAIN && (err = engine_need(e)) == 0);
+	if (err == 0 && r->type == REC_ZONE)
+		err = note_zone(x, r->zone);
+	x->last = r->seq;
+	return err;
+}
+
+static void settle_all(struct engine *e, uint64_t seq)
+{
+	pthread_rwlock_wrlock(&e->lock);
+	space_durable(e->space, seq);
+	(void)space_settle(e->space);
+	pthread_rwlock_unlock(&e->lock);
+}
+
+static int replay_journal(struct replay *x, struct journal_position *at)
+{
+	struct cowbd_pool *p = x->p;
+	struct journal_position from = *at, end;
+	int r;
+
+	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, set_aside, x, &end);
+	if (r < 0)
+		return r;
+	if (!p->e.read_only && (r = store_sync(p->e.store, NULL, 0)) < 0)	/* rule 6 */
+		return r;
+	x->durable = true;
+	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
+	if (r < 0)
+		return r;
+	settle_all(&p->e, x->last);
+	p->e.stats.replayed_journal = x->last - from.seq;
+	*at = end;
+	return 0;
+}
+
+/* ---- the tail ------------------------------------------------------------------------------------ */
+
+static void identity_of(const struct cowbd_pool *p, struct tail_identity *id)
+{
+	const struct disk_super *s = &p->e.super;
+
+	memcpy(id->uuid, s->uuid, sizeof id->uuid);
+	memcpy(id->boot_id, s->boot_id, sizeof id->boot_id);
+	memcpy(id->session_id, s->session_id, sizeof id->session_id);
+	id->pool_dev = get64(s->pool_dev);
+	id->pool_ino = get64(s->pool_ino);
+}
+
+static int lost_tail(struct cowbd_pool *p, const char *why)
+{
+	if (p->flags & COWBD_OPEN_LOST_TAIL) {
+		snprintf(p->note, sizeof p->note, "the last session's tail is lost (%.120s): writes that were not flushed may be missing", why);
+		return 0;
+	}
+	return fail(-ENODATA, "%s was not closed, and its volatile tail can't be used: %s; what was not flushed "
+		    "is lost: accept that with --lost-tail", p->path, why);
+}
+
+/* Replays the old session's tail, where there must be one. */
+static int replay_tail(struct replay *x)
+{
+	struct cowbd_pool *p = x->p;
+	const struct disk_super *s = &p->e.super;
+	struct tail_identity want;
+	uint8_t boot[16];
+	char path[sizeof s->tail_path + 1] = "";
+	uint64_t before = x->last;
+	bool tainted = false;
+	int r = tail_boot_id(boot);
+
+	if (r < 0)
+		return r;
+	memcpy(path, s->tail_path, sizeof s->tail_path);
+	if (memcmp(boot, s->boot_id, sizeof boot) != 0)
+		return 0;	/* the power was off: the tail went with it, as it should */
+	if (path[0] == '\0')
+		return lost_tail(p, "that session kept none");
+	if (p->e.store->dev != get64(s->pool_dev) || p->e.store->ino != get64(s->pool_ino))	/* [RECOVER-1] */
+		return lost_tail(p, "this is a copy of the pool that it belongs to");
+	identity_of(p, &want);
+	x->durable = false;
+	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x, &tainted);
+	if (r == -ENOENT || r == -ESTALE) {
+		char why[200];
+
+		snprintf(why, sizeof why, "%s", error_message());
+		return lost_tail(p, why);
+	}
+	if (r < 0)
+		return r;
+	if (tainted && !(p->flags & COWBD_OPEN_AFTER_ERROR))
+		return fail(-EIO, "a sync failed in %s's last session: what was written near its end may be lost; "
+			    "go on with `serve --after-error`", p->path);
+	if (tainted)
+		return 0;
+	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x, &tainted);
+	p->e.stats.replayed_tail = x->last - before;
+	return r;
+}
+
+/* ---- loading -------------------------------------------------------------------------------------- */
+
+static int load_super(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	int r = super_read(e->store, &e->super, p->note, sizeof p->note);
+
+	if (r == -EINVAL)
+		return fail(r, "%s is not a cowbd pool: `cowbd init` makes one", p->path);
+	if (r < 0)
+		return r;
+	p->committed = e->super;
+	geometry_init(&e->geo, get64(e->super.zones), get64(e->super.journal_zones), get32(e->super.block_shift));
+	if (e->geo.zones * ZONE_BYTES > e->store->size)
+		return fail(-EUCLEAN, "%s is truncated: it has %" PRIu64 " bytes, and the pool %" PRIu64
+			    "; copy it again, whole", p->path, e->store->size, e->geo.zones * ZONE_BYTES);
+	p->was_clean = get32(e->super.flags) & SUPER_CLEAN;
+	if (get32(e->super.flags) & SUPER_TAINTED) {
+		if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
+			return fail(-EIO, "a sync failed in %s's last session: what was written near its end may "
+				    "be lost; go on with `serve --after-error`", p->path);
+		(void)!store_drop_cache(e->store);
+	}
+	return 0;
+}
+
+static int load_checkpoint(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	int r;
+
+	if ((r = pages_new(e->store, &e->geo, &e->super, &e->lock, p->cache_bytes, &e->pages)) < 0 ||
+	    (r = space_new(e->store, &e->geo, e->pages, &e->epochs, &e->lock, &e->space)) < 0 ||
+	    (r = catalog_new(e, &p->cat)) < 0)
+		return r;
+	if ((r = space_load(e->space)) < 0 || (r = dying_load(e)) < 0)
+		return r;
+	return catalog_load(p->cat);
+}
+
+/* What records opened may not have reached the host's disk as allocated. */
+static int allocate_again(struct replay *x)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < x->nzones && r == 0 && !x->p->e.read_only; i++)
+		r = store_prealloc(x->p->e.store, x->zones[i] * ZONE_BYTES, ZONE_BYTES);
+	return r;
+}
+
+int recover(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	struct replay x = {.p = p};
+	struct journal_position at;
+	int r;
+
+	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
+		return r;
+	at = (struct journal_position){get64(e->super.journal_offset), get64(e->super.journal_batch),
+				       get64(e->super.journal_chain), get64(e->super.cut)};
+	x.last = at.seq;
+	if (!p->was_clean) {
+		pages_unbounded(e->pages, true);
+		r = replay_journal(&x, &at);
+		if (r == 0)
+			r = replay_tail(&x);
+		if (r == 0)
+			r = allocate_again(&x);
+		pages_unbounded(e->pages, false);
+	}
+	free(x.zones);
+	p->recovered = at;
+	p->recovered.seq = x.last;
+	return r;
+}
+
+/* ---- a new session --------------------------------------------------------------------------------- */
+
+static int choose_tail(struct cowbd_pool *p, const char *session, char *buf, size_t len)
+{
+	char dir[200];
+	int r;
+
+	if (p->flags & COWBD_OPEN_NO_TAIL) {
+		snprintf(p->tail_state, sizeof p->tail_state, "off: switched off");
+		return 0;
+	}
+	r = tail_directory(p->run_dir, dir, sizeof dir);
+	if (r < 0) {
+		snprintf(p->tail_state, sizeof p->tail_state, "off: %.250s", error_message());
+		return 0;
+	}
+	snprintf(buf, len, "%s/%s.tail", dir, session);
+	return 1;
+}
+
+static int new_journal(struct cowbd_pool *p, struct disk_super *next)
+{
+	/* the ring from the committed checkpoint on is needed until the next one (rule 5) */
+	struct journal_position start = {get64(next->journal_offset), get64(next->journal_batch),
+					 get64(next->journal_chain), get64(next->cut)};
+	struct journal_options opt = {0};
+	char session[37], path[sizeof next->tail_path];
+	uint64_t dev, ino;
+	int r;
+
+	uuid_generate(next->session_id);
+	uuid_unparse_lower(next->session_id, session);
+	if ((r = tail_boot_id(next->boot_id)) < 0)
+		return r;
+	next->pool_dev = put64(p->e.store->dev);
+	next->pool_ino = put64(p->e.store->ino);
+	memset(next->tail_path, 0, sizeof next->tail_path);
+	next->tail_dev = next->tail_ino = put64(0);
+	r = choose_tail(p, session, path, sizeof path);
+	if (r == 1) {
+		opt.tail_path = path;
+		memcpy(opt.identity.uuid, next->uuid, 16);
+		memcpy(opt.identity.boot_id, next->boot_id, 16);
+		memcpy(opt.identity.session_id, next->session_id, 16);
+		opt.identity.pool_dev = p->e.store->dev;
+		opt.identity.pool_ino = p->e.store->ino;
+	}
+	opt.start = &start;
+	r = journal_new(p->e.store, &p->e.geo, next->uuid, &p->recovered, &opt, &p->e.journal);
+	if (r < 0)
+		return r;
+	if (journal_tail_id(p->e.journal, &dev, &ino)) {
+		next->tail_dev = put64(dev);
+		next->tail_ino = put64(ino);
+		memcpy(next->tail_path, path, strlen(path));
+		snprintf(p->tail_state, sizeof p->tail_state, "%s", path);
+	}
+	return 0;
+}
+
+int recover_begin_session(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	char old_tail[sizeof e->super.tail_path + 1] = "";
+	struct disk_super next = e->super;
+	bool replayed = p->recovered.seq != get64(e->super.cut);
+	int r;
+
+	memcpy(old_tail, e->super.tail_path, sizeof e->super.tail_path);
+	r = new_journal(p, &next);
+	if (r < 0)
+		return r;
+	next.flags = put32(0);		/* neither clean nor tainted */
+	memcpy(next.slot, e->super.slot, sizeof next.slot);
+	e->super = next;
+	space_set_journal(e->space, e->journal);
+	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
+	r = replayed ? checkpoint_run(e) : super_commit(p, &next);
+	if (r == 0 && old_tail[0] && !p->was_clean)
+		unlink(old_tail);
+	return r;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space.h - zones, reference counts, allocation, release
+ *
+ * A *unit* is a data block or a metadata page: zone * ZONE_UNITS_MAX + index in the zone.
+ *
+ *	count seen by decisions =  page of the zone (as of the last merge)
+ *	                         + frozen deltas, until they are merged into it
+ *	                         + live deltas
+ *	(what reclaim dropped is not subtracted before a checkpoint has recorded it)
+ *
+ *	a unit's life:   free -> claimed -> mapped (count 1 .. COUNT_MAX)
+ *	                   ^                  |
+ *	                   +---- pending <----+   count 0, or still shared
+ *
+ * Invariants
+ *   [SPACE-1] A count on disk is what the maps at the checkpoint's cut say.
+ *   [SPACE-2] A reference that fell counts as pending until its record is durable and every
+ *             request begun before that has ended; a unit with pending falls is neither
+ *             reused nor anybody's own.  (Rule 2.)
+ *   [SPACE-3] What reclaim dropped counts for every decision until a checkpoint has recorded it,
+ *             and is pending after that for the requests of then.  (Rule 3.)
+ *   [SPACE-4] A zone becomes free only after a committed checkpoint said so, nothing in it was
+ *             used since that checkpoint's merge, and nothing in it is pending.  (Rule 4.)
+ *   [SPACE-5] Data leaves the last zones (the reserve) to metadata.
+ *   [SPACE-6] A zone is allocated on the host, and for metadata zeroed, before anything is put there.
+ *
+ * Concurrency: the owner's metadata lock; shared for the lookups that say so, else exclusive.
+ * -EAGAIN says in thread_need what is missing.
+ */
+#ifndef COWBD_SPACE_H
+#define COWBD_SPACE_H
+
+#include "delta.h"
+#include "epoch.h"
+#include "format.h"
+#include "journal.h"
+#include "pages.h"
+#include "store.h"
+
+struct space;
+struct active_zone;
+
+/* Where a user of space allocates next; zero is a fresh one. */
+struct space_cursor {
+	struct active_zone *zone;
+};
+
+static inline uint64_t block_unit(const struct geometry *g, uint64_t block)
+{
+	return block / g->zone_blocks * ZONE_UNITS_MAX + block % g->zone_blocks;
+}
+
+static inline uint64_t page_unit(uint64_t page)
+{
+	return page / ZONE_TWINS * ZONE_UNITS_MAX + page % ZONE_TWINS;
+}
+
+int space_new(struct store *s, const struct geometry *g, struct pages *pages,
+	      struct epochs *epochs, pthread_rwlock_t *lock, struct space **ret_space) MUST_CHECK;
+void space_free(struct space *s);
+
+/* Reads the group table.  No lock held, before anything else. */
+int space_load(struct space *s) MUST_CHECK;
+
+/* Records of zone types go here; NULL while replaying. */
+void space_set_journal(struct space *s, struct journal *j);
+
+/* ---- counts ---------------------------------------------------------------- */
+
+/* Count for decisions, and the true one (what reclaim dropped is off).  Lock shared. -EAGAIN. */
+int space_count(struct space *s, uint64_t unit, unsigned *ret_count) MUST_CHECK;
+int space_true_count(struct space *s, uint64_t unit, unsigned *ret_count) MUST_CHECK;
+
+/* Does a reference to it wait to fall?  Lock shared. */
+bool space_pending(const struct space *s, uint64_t unit);
+
+/* Room for n raises, falls and drops: 0, -ENOMEM, -EAGAIN (NEED_CHECKPOINT). */
+int space_prepare(struct space *s, unsigned n) MUST_CHECK;
+
+/* May unit's count rise by n before the next checkpoint?  0 or -EAGAIN. */
+int space_prepare_raises(struct space *s, uint64_t unit, size_t n) MUST_CHECK;
+
+/* One reference more; one less, with record seq (it stays pending); one that reclaim drops.  Prepared.
+ * last: true count becomes 0, as far as the caller knows. */
+void space_raise(struct space *s, uint64_t unit);
+void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last);
+void space_drop(struct space *s, uint64_t unit);
+
+/* Records up to seq are durable: their falls wait for older requests only. */
+void space_durable(struct space *s, uint64_t seq);
+
+/* Lets go of falls that waited for requests now ended.  True if anything came free. */
+bool space_settle(struct space *s);
+
+/* Falls that wait; units that reclaim dropped and no checkpoint has released. */
+uint64_t space_waiting(const struct space *s);
+uint64_t space_dropped(const struct space *s);
+
+/* Zones whose type has changed since the last cut. */
+uint64_t space_retyped(const struct space *s);
+
+/* Zones that wait to become free: commit and settle. */
+uint64_t space_leaving(const struct space *s);
+
+/* Live deltas, and where a checkpoint should begin. */
+uint64_t space_deltas(const struct space *s);
+uint64_t space_delta_bound(const struct space *s);
+
+/* ---- allocation --------------------------------------------------------------- */
+
+/* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */
+int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
+		      uint64_t *ret_n) MUST_CHECK;
+/* Claims a page. */
+int space_take_page(struct space *s, uint64_t *ret_page) MUST_CHECK;
+
+/* The claim of n units from unit on (one zone) ends: mapped (the caller raises), or not used after all. */
+void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped);
+
+/* Replay maps units that nobody claimed here: their zone is of this type. */
+int space_replay_zone(struct space *s, uint64_t zone, enum zone_type type) MUST_CHECK;
+
+/* Replay's first pass: a record to come names this zone; no page goes there if it is free now.
+ * No lock held. */
+int space_set_aside(struct space *s, uint64_t zone) MUST_CHECK;
+
+/* The cursor's owner goes away. */
+void space_cursor_end(struct space *s, struct space_cursor *c);
+
+/* What -EAGAIN asked for.  No lock held; does I/O.  -ENOSPC: the pool, or the host (message). */
+int space_prepare_zone(struct space *s, bool meta) MUST_CHECK;
+int space_load_group(struct space *s, uint64_t group) MUST_CHECK;
+
+/* Zones ready for data: for the worker that keeps some ahead.  Any thread. */
+unsigned space_ready_zones(const struct space *s);
+
+/* ---- checkpoint ------------------------------------------------------------------ */
+
+/* The cut: live deltas and drops become frozen. O(1). */
+void space_cut(struct space *s);
+
+/* Zones whose page must be written, sorted; staged: page numbers of zone pages that are staged
+ * already (they gave slots to pages).  *ret_zones is malloc'd.  Lock shared. */
+int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged,
+		     uint64_t **ret_zones, size_t *ret_n) MUST_CHECK;
+
+/* Merges what was frozen into the zone's page, stages it and its summary.  Lock exclusive. -EAGAIN. */
+int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation) MUST_CHECK;
+
+/* Before the superblock is written: what could fail in space_committed. Lock exclusive. */
+int space_commit_prepare(struct space *s) MUST_CHECK;
+
+/* The checkpoint is committed.  Lock exclusive. */
+void space_committed(struct space *s);
+
+/* ---- giving space back -------------------------------------------------------------- */
+
+/* Gives one free zone's space back to the host: 1 done, 0 nothing to do, negative errno. No lock held. */
+int space_punch_one(struct space *s) MUST_CHECK;
+
+/* The pool grew: geometry says how much. */
+int space_grown(struct space *s) MUST_CHECK;
+
+struct space_info {
+	uint64_t zones, free_zones, data_zones, meta_zones, reserve_zones;
+	uint64_t used_blocks, used_pages, free_blocks;
+	uint64_t released;	/* units given free by reclaim */
+};
+void space_get_info(const struct space *s, struct space_info *ret_info);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space_internal.h - what space.c (counts) and zones.c (zones, allocation) share
+ */
+#ifndef COWBD_SPACE_INTERNAL_H
+#define COWBD_SPACE_INTERNAL_H
+
+#include "space.h"
+
+#define READY_MAX 8u
+#define ACTIVE_BUCKETS 256u
+
+enum zone_flags {
+	ZF_PREPARING = 1,	/* being allocated on the host, or zeroed */
+	ZF_READY = 2,		/* in the list of ready zones */
+	ZF_ACTIVE = 4,		/* has a struct active_zone */
+	ZF_LEAVING = 8,		/* free in the checkpoint being written, or just committed */
+	ZF_PUNCHING = 16,	/* its space is being given back */
+	ZF_ASIDE = 32,		/* replay: a record to come uses it */
+};
+
+/* What is known of a zone while its group is loaded. */
+struct zone_info {
+	uint8_t type;		/* enum zone_type, now */
+	uint8_t flags;
+	uint16_t used;		/* units not to be had: a hint, exact after each merge */
+	uint32_t used_in;	/* space.cuts when it was last claimed from */
+};
+
+struct group {
+	struct zone_info *zone;	/* [GROUP_ZONES], NULL: not loaded */
+	uint32_t data_zones, meta_zones;	/* exact */
+	int64_t used_blocks, used_pages;	/* hints, as zone_info.used */
+};
+
+/* A zone that is allocated from, or has claims. */
+struct active_zone {
+	struct active_zone *next;
+	uint64_t zone;
+	unsigned units, at, nfree, claims, users;
+	bool meta;
+	uint64_t busy[(ZONE_UNITS_MAX + 63) / 64];
+};
+
+struct fall {
+	uint64_t unit;
+	uint64_t seq;		/* of the record that let it fall */
+	bool last;
+};
+
+/* Falls whose records are durable, waiting for the requests of an epoch. */
+struct fall_batch {
+	struct fall_batch *next;
+	uint64_t tag;
+	size_t n;
+	struct {
+		uint64_t unit;
+		bool last;
+	} fall[];
+};
+
+struct space {
+	struct store *store;
+	const struct geometry *geo;
+	struct pages *pages;
+	struct epochs *epochs;
+	pthread_rwlock_t *lock;
+	struct journal *journal;
+
+	/* counts */
+	struct delta live, frozen;		/* changes of counts since the cut, before it */
+	struct delta dropped, dropped_frozen;	/* by reclaim: positive numbers */
+	struct delta pending;			/* unit -> references that wait to fall */
+	struct delta retype;			/* zones whose page must be written for its type */
+	struct delta retype_frozen;
+	uint32_t cuts;
+	bool merging;				/* frozen deltas are not all committed */
+	uint64_t generation;			/* of the checkpoint being merged */
+	struct fall *falls;			/* ring: not durable yet, ascending seq */
+	size_t falls_first, falls_n, falls_room;
+	struct fall_batch *batches, **batches_end;
+	struct fall_batch *release;		/* made ready for what reclaim dropped */
+	uint64_t waiting, released;
+
+	/* zones */
+	struct group *group;
+	uint64_t ngroups;
+	uint64_t free_zones, data_zones, meta_zones, reserve;
+	uint64_t scan_data, scan_meta, scan_free;	/* groups where the last search ended */
+	uint64_t ready_data[READY_MAX], ready_meta[READY_MAX];
+	unsigned nready_data, nready_meta;
+	struct active_zone *active[ACTIVE_BUCKETS];
+	struct space_cursor meta_cursor;
+	uint64_t *leaving;			/* zones to be free once committed and settled */
+	size_t nleaving, leaving_room;
+	size_t ncommitted;			/* the first of them that a commit covers */
+	uint64_t host_full_until;		/* ns: the host had no space a moment ago */
+	uint64_t *back;				/* free zones whose space can be given back */
+	size_t nback, back_room;
+};
+
+/* zone_info of a zone, NULL if its group isn't loaded. */
+struct zone_info *zones_info(struct space *s, uint64_t zone);
+
+/* The zone's type changes; counters follow. Its group is loaded. */
+void zones_set_type(struct space *s, uint64_t zone, enum zone_type type);
+
+/* A unit came free (by units): the hints follow. */
+void zones_came_free(struct space *s, uint64_t unit);
+
+/* Is it free for a claim? Lock exclusive; -EAGAIN. */
+int space_unit_free(struct space *s, uint64_t unit, bool *ret_free) MUST_CHECK;
+
+/* After a merge: the zone's page has this many used units. */
+void zones_merged(struct space *s, uint64_t zone, unsigned used);
+
+/* Zones that the committed checkpoint calls free and that are settled become free. */
+void zones_leave(struct space *s);
+
+struct active_zone *zones_active(struct space *s, uint64_t zone);
+
+#endif

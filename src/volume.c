@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * volume.c - read, write, zero, trim, flush: cutting requests, and what needs no fault
+ */
+#include "volume.h"
+
+#include <stdio.h>
+
+#define SEGMENTS 64u
+
+/* ---- life ------------------------------------------------------------------------------ */
+
+int volume_ready(struct engine *e, struct object *o)
+{
+	struct volume *v;
+
+	(void)e;
+	if (o->io)
+		return 0;
+	v = calloc(1, sizeof *v);
+	if (!v)
+		return fail(-ENOMEM, "no memory for a volume");
+	rangelock_init(&v->ranges);
+	pthread_mutex_init(&v->dirty_lock, NULL);
+	o->io = v;
+	return 0;
+}
+
+void volume_free(struct volume *v)
+{
+	if (!v)
+		return;
+	rangelock_fini(&v->ranges);
+	pthread_mutex_destroy(&v->dirty_lock);
+	free(v);
+}
+
+void volume_idle(struct engine *e, struct object *o)
+{
+	if (o->io)
+		space_cursor_end(e->space, &o->io->cursor);
+}
+
+void volume_dirtied(struct engine *e, struct volume *v, uint64_t physical, uint64_t n)
+{
+	pthread_mutex_lock(&v->dirty_lock);
+	dirty_add(&v->dirty, block_zone(&e->geo, physical));
+	if (block_zone(&e->geo, physical + n - 1) != block_zone(&e->geo, physical))
+		v->dirty.all = true;
+	pthread_mutex_unlock(&v->dirty_lock);
+}
+
+/* ---- segments of a request ------------------------------------------------------------------ */
+
+struct segment {
+	uint64_t offset;	/* in the pool; 0: unmapped */
+	uint64_t len;		/* bytes */
+};
+
+/* Adds an extent that continues the request; merges with the last one where they touch. */
+static void add_segment(struct segment *seg, unsigned *n, uint64_t offset, uint64_t len)
+{
+	struct segment *last = *n ? &seg[*n - 1] : NULL;
+
+	if (last && (offset ? last->offset && last->offset + last->len == offset : last->offset == 0))
+		last->len += len;
+	else
+		seg[(*n)++] = (struct segment){offset, len};
+}
+
+/* Where a prefix of [offset, offset + len) is, in at most SEGMENTS pieces; owned: stops before
+ * what can't be written in place.  Lock shared. */
+static int find_segments(struct engine *e, const struct object *o, uint64_t offset, uint64_t len,
+			 bool owned, struct segment *seg, unsigned *ret_n, uint64_t *ret_len)
+{
+	unsigned shift = e->geo.block_shift;
+	uint64_t at = offset, end = offset + len;
+
+	if (o->gone)
+		return fail(-ENOENT, "the volume was deleted");
+	*ret_n = 0;
+	while (at < end && *ret_n < SEGMENTS) {
+		uint64_t block = at >> shift, in_block = at & (e->geo.block_bytes - 1);
+		struct map_extent x;
+		int r = map_lookup(e, &o->map, block, ((end - 1) >> shift) - block + 1, &x);
+
+		if (r < 0)
+			return r;
+		if (owned && !x.owned)
+			break;
+		uint64_t bytes = MIN((x.n << shift) - in_block, end - at);
+
+		add_segment(seg, ret_n, x.physical ? (x.physical << shift) + in_block : 0, bytes);
+		at += bytes;
+	}
+	*ret_len = at - offset;
+	return 0;
+}
+
+static int segments(struct engine *e, const struct object *o, uint64_t offset, uint64_t len,
+		    bool owned, struct segment *seg, unsigned *ret_n, uint64_t *ret_len)
+{
+	int r;
+
+	do {
+		pthread_rwlock_rdlock(&e->lock);
+		r = find_segments(e, o, offset, len, owned, seg, ret_n, ret_len);
+		pthread_rwlock_unlock(&e->lock);
+	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	return r;
+}
+
+/* ---- alignment, for data opened O_DIRECT ------------------------------------------------------ */
+
+static bool aligned(const struct engine *e, uint64_t offset, uint64_t len)
+{
+	return ((offset | len) & (e->store->data_align - 1)) == 0;
+}
+
+/* Reads any range of the pool's data through a buffer of whole units. */
+static int read_unaligned(struct engine *e, uint64_t offset, uint8_t *buf, uint64_t len)
+{
+	uint64_t unit = e->store->data_align, from = round_down(offset, unit);
+	uint64_t n = round_up(offset + len, unit) - from;
+	CLEANUP_FREE uint8_t *whole = aligned_alloc(PAGE_BYTES, round_up(n, PAGE_BYTES));
+	int r;
+
+	if (!whole)
+		return fail(-ENOMEM, "no memory for an unaligned read");
+	r = store_read(e->store, 0, from, whole, n);
+	if (r == 0)
+		memcpy(buf, whole + (offset - from), len);
+	return r;
+}
+
+/* Writes any range, with what stands around it; nobody else writes there. */
+static int write_unaligned(struct engine *e, uint64_t offset, const uint8_t *buf, uint64_t len)
+{
+	uint64_t unit = e->store->data_align, from = round_down(offset, unit);
+	uint64_t n = round_up(offset + len, unit) - from;
+	CLEANUP_FREE uint8_t *whole = aligned_alloc(PAGE_BYTES, round_up(n, PAGE_BYTES));
+	int r;
+
+	if (!whole)
+		return fail(-ENOMEM, "no memory for an unaligned write");
+	r = store_read(e->store, 0, from, whole, n);
+	if (r < 0)
+		return r;
+	memcpy(whole + (offset - from), buf, len);
+	return store_write(e->store, 0, from, whole, n);
+}
+
+/* Submits the mapped segments as one batch. */
+static int submit(struct engine *e, unsigned flags, const struct segment *seg, unsigned n,
+		  uint8_t *buf)
+{
+	struct store_io io[SEGMENTS];
+	struct iovec iov[SEGMENTS];
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; buf += seg[i].len, i++) {
+		int r = 0;
+
+		if (seg[i].offset == 0) {
+			memset(buf, 0, seg[i].len);
+		} else if (!aligned(e, seg[i].offset, seg[i].len)) {
+			r = flags & STORE_WRITE ? write_unaligned(e, seg[i].offset, buf, seg[i].len) :
+						  read_unaligned(e, seg[i].offset, buf, seg[i].len);
+		} else {
+			iov[k] = (struct iovec){buf, seg[i].len};
+			io[k] = (struct store_io){flags, seg[i].offset, &iov[k], 1, 0};
+			k++;
+		}
+		if (r < 0)
+			return r;
+	}
+	return k ? store_submit(e->store, io, k) : 0;
+}
+
+/* ---- read ---------------------------------------------------------------------------------------- */
+
+int volume_read(struct catalog *c, struct object *o, void *buf, uint64_t len, uint64_t offset)
+{
+	struct engine *e = c->engine;
+	struct segment seg[SEGMENTS];
+	uint64_t token = epoch_enter(&e->epochs), done;	/* [VOLUME-3] */
+	unsigned n;
+	int r = 0;
+
+	for (uint8_t *at = buf; len && r == 0; at += done, offset += done, len -= done) {
+		done = 0;
+		r = segments(e, o, offset, len, false, seg, &n, &done);
+		if (r == 0)
+			r = submit(e, 0, seg, n, at);
+	}
+	epoch_exit(&e->epochs, token);
+	return r;
+}
+
+/* ---- write ----------------------------------------------------------------------------------------- */
+
+int write_in_place(const struct piece *p, uint64_t *ret_done)
+{
+	struct engine *e = p->e;
+	struct segment seg[SEGMENTS];
+	unsigned n;
+	int r = segments(e, p->o, p->offset, p->len, true, seg, &n, ret_done);
+
+	if (r < 0 || n == 0)
+		return r;
+	/* store_submit doesn't change what it writes; the interface is struct iovec's */
+	r = submit(e, STORE_WRITE, seg, n, (uint8_t *)(uintptr_t)p->buf);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < n; i++)
+		volume_dirtied(e, p->o->io, seg[i].offset >> e->geo.block_shift,
+			       ((seg[i].offset + seg[i].len - 1) >> e->geo.block_shift) -
+				       (seg[i].offset >> e->geo.block_shift) + 1);
+	STAT_ADD(e->stats.in_place_writes, 1);
+	return 0;
+}
+
+/* One try at a prefix of the piece: in place with the blocks shared, else with them exclusively. */
+static int write_prefix(const struct piece *p, uint64_t *ret_done)
+{
+	struct engine *e = p->e;
+	struct rangelock *ranges = &p->o->io->ranges;
+	uint64_t first = piece_first(p), end = first + piece_blocks(p);
+	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers);	/* [VOLUME-3] */
+	struct range_hold hold;
+	int r = 0;
+
+	*ret_done = 0;
+	if (aligned(e, p->offset, p->len)) {
+		rangelock_hold(ranges, &hold, first, end, false);	/* [VOLUME-2] */
+		r = write_in_place(p, ret_done);
+		rangelock_drop(ranges, &hold);
+	}
+	if (r == 0 && *ret_done == 0) {
+		rangelock_hold(ranges, &hold, first, end, true);
+		r = write_fault(p, ret_done);
+		rangelock_drop(ranges, &hold);
+	}
+	epoch_exit(&e->writers, writer);
+	epoch_exit(&e->epochs, token);
+	return r;
+}
+
+/* [VOLUME-4]: what write_prefix held is given up when this is asked for. */
+static int wait_for_space(struct engine *e, int r)
+{
+	char why[256];
+
+	if (r != -ENOSPC)
+		return r;
+	snprintf(why, sizeof why, "%s", error_message());
+	r = e->make_space(e);
+	return r == -ENOSPC ? fail(-ENOSPC, "%s", why) : r;
+}
+
+int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t len, uint64_t offset)
+{
+	struct engine *e = c->engine;
+	struct piece p = {.cat = c, .e = e, .o = o, .buf = buf, .offset = offset};
+	int r = engine_writable(e);
+
+	while (len && r == 0) {
+		uint64_t leaf_end = map_leaf_end(p.offset >> e->geo.block_shift) << e->geo.block_shift;
+		uint64_t done = 0;
+
+		p.len = MIN(len, leaf_end - p.offset);
+		r = write_prefix(&p, &done);
+		if (r == -ENOSPC)
+			r = wait_for_space(e, r);
+		p.buf += done;
+		p.offset += done;
+		len -= done;
+	}
+	return r;
+}
+
+/* ---- zero and trim -------------------------------------------------------------------------------------- */
+
+/* One step of unmapping.  Lock exclusive. -EAGAIN. */
+static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint64_t end)
+{
+	struct engine *e = c->engine;
+	struct record rec = {.type = REC_UNMAP, .object = o->id};
+	uint64_t root = o->map.entry, seq;
+	struct map_step step;
+	int r;
+
+	if (o->gone)
+		return fail(-ENOENT, "the volume was deleted");
+	if ((r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
+	    (r = catalog_touch(c, o->id)) < 0)
+		return r;
+	if (step.kind != MAP_STEP_SKIP) {
+		rec.type = step.kind == MAP_STEP_LEAF ? REC_UNMAP : REC_DETACH;
+		rec.block = step.block;
+		rec.length = step.kind == MAP_STEP_LEAF ? step.next - step.block : step.level;
+		if ((r = engine_reserve(e, record_size(&rec))) < 0)
+			return r;
+		seq = engine_append(e, &rec);
+		map_step_apply(e, &o->map, &step, seq);
+		if (o->map.entry != root)
+			catalog_put(c, o);
+		atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
+	}
+	*block = step.next;
+	return 0;
+}
+
+/* Unmaps whole blocks; the lock is let go between the steps.  end: UINT64_MAX for all from first. */
+static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end)
+{
+	struct engine *e = c->engine;
+	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers);
+	uint64_t all = map_span(o->map.depth);
+	struct range_hold hold;
+	int r = 0;
+
+	rangelock_hold(&o->io->ranges, &hold, first, end, true);
+	while (first < MIN(end, all) && r == 0) {
+		do {
+			pthread_rwlock_wrlock(&e->lock);
+			r = unmap_step(c, o, &first, end);
+			pthread_rwlock_unlock(&e->lock);
+		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	}
+	rangelock_drop(&o->io->ranges, &hold);
+	epoch_exit(&e->writers, writer);
+	epoch_exit(&e->epochs, token);
+	return r;
+}
+
+/* Zeroes a part of one block: nothing to do if it is unmapped. */
+static int zero_in_block(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+{
+	struct segment seg[SEGMENTS];
+	unsigned n;
+	uint64_t done;
+	int r = segments(c->engine, o, offset, len, false, seg, &n, &done);
+
+	if (r < 0 || seg[0].offset == 0)
+		return r;
+	CLEANUP_FREE uint8_t *zeros = calloc(1, len);
+
+	if (!zeros)
+		return fail(-ENOMEM, "no memory to zero a part of a block");
+	return volume_write(c, o, zeros, len, offset);
+}
+
+/* Zeroes parts of one or two blocks. */
+static int zero_part(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+{
+	uint64_t bytes = c->engine->geo.block_bytes;
+	int r = 0;
+
+	while (len && r == 0) {
+		uint64_t n = MIN(len, bytes - offset % bytes);
+
+		r = zero_in_block(c, o, n, offset);
+		offset += n;
+		len -= n;
+	}
+	return r;
+}
+
+/* Blocks wholly inside [offset, offset + len); the last block of the volume counts as whole to its end. */
+static void whole_blocks(const struct engine *e, const struct object *o, uint64_t len,
+			 uint64_t offset, uint64_t *ret_first, uint64_t *ret_end)
+{
+	uint64_t bytes = e->geo.block_bytes;
+
+	*ret_first = round_up(offset, bytes) / bytes;
+	*ret_end = offset + len >= o->size ? UINT64_MAX : (offset + len) / bytes;
+}
+
+int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+{
+	struct engine *e = c->engine;
+	uint64_t first, end, bytes = e->geo.block_bytes;
+	int r = engine_writable(e);
+
+	if (r < 0 || len == 0)
+		return r;
+	whole_blocks(e, o, len, offset, &first, &end);
+	if (first >= end)	/* within one block, or over one edge */
+		return zero_part(c, o, len, offset);
+	r = zero_part(c, o, MIN(first * bytes - offset, len), offset);
+	if (r == 0 && end != UINT64_MAX)
+		r = zero_part(c, o, offset + len - end * bytes, end * bytes);
+	while (r == 0) {
+		r = unmap_blocks(c, o, first, end);
+		if (r == 0)
+			return 0;
+		r = wait_for_space(e, r);
+	}
+	return r;
+}
+
+int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+{
+	uint64_t first, end;
+	int r = engine_writable(c->engine);
+
+	if (r < 0 || len == 0)
+		return r;
+	whole_blocks(c->engine, o, len, offset, &first, &end);
+	if (first >= end || first << c->engine->geo.block_shift >= o->size)
+		return 0;
+	r = unmap_blocks(c, o, first, end);
+	return r == -ENOSPC ? 0 : r;	/* no page left for it: a trim may do nothing */
+}
+
+/* ---- flush ---------------------------------------------------------------------------------------------------- */
+
+int volume_flush(struct catalog *c, struct object *o)
+{
+	struct engine *e = c->engine;
+	struct volume *v = o->io;
+	uint64_t round;
+
+	if (e->read_only)
+		return 0;
+	if (atomic_load_explicit(&e->failed, memory_order_acquire))
+		return fail(-EIO, "the pool turned read-only after an error: %s", e->failure);
+	pthread_mutex_lock(&v->dirty_lock);
+	/* whoever finds nothing dirty waits for the round that takes what was */
+	if (dirty_any(&v->dirty) ||
+	    atomic_load_explicit(&v->last_seq, memory_order_acquire) > journal_durable_seq(e->journal))
+		v->round = engine_join(e, &v->dirty);
+	round = v->round;
+	pthread_mutex_unlock(&v->dirty_lock);
+	return engine_wait(e, round);
+}
+
+void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
+{
+	struct volume *v = o->io;
+
+	if (!v)
+		return;
+	pthread_mutex_lock(&v->dirty_lock);
+	dirty_merge(&e->pending_dirty, &v->dirty);
+	v->dirty = (struct dirty){0};
+	pthread_mutex_unlock(&v->dirty_lock);
+	atomic_store_explicit(&v->last_seq, seq, memory_order_release);
+}
+
+void volume_copy_dirty(struct object *o, struct dirty *to)
+{
+	if (!o->io)
+		return;
+	pthread_mutex_lock(&o->io->dirty_lock);
+	dirty_merge(to, &o->io->dirty);
+	pthread_mutex_unlock(&o->io->dirty_lock);
+}
+
+/* ---- extents --------------------------------------------------------------------------------------------------- */
+
+int volume_extents(struct catalog *c, struct object *o, uint64_t len, uint64_t offset,
+		   volume_extent_visit visit, void *opaque)
+{
+	struct engine *e = c->engine;
+	uint64_t token = epoch_enter(&e->epochs), done;
+	struct segment seg[SEGMENTS];
+	unsigned n;
+	int r = 0;
+
+	while (len && r == 0) {
+		r = segments(e, o, offset, len, false, seg, &n, &done);
+		for (unsigned i = 0; i < n && r == 0; i++) {
+			r = visit(opaque, offset, seg[i].len, seg[i].offset != 0);
+			offset += seg[i].len;
+			len -= seg[i].len;
+		}
+	}
+	epoch_exit(&e->epochs, token);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * walk.c - reads map pages one after the other, without holding the lock between them
+ */
+#include "walk.h"
+
+int walk_read(struct engine *e, uint64_t no, uint64_t entry[MAP_FANOUT])
+{
+	struct page *page;
+	int r = pages_get_shared(e->pages, no, PAGE_MAP, &page);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < MAP_FANOUT; i++)
+		entry[i] = get48(((struct disk_map *)page->data)->entry[i]);
+	pthread_rwlock_unlock(&e->lock);
+	return 0;
+}
+
+int walk_count(struct engine *e, uint64_t entry, bool page, unsigned *ret_count)
+{
+	uint64_t unit = page ? page_unit(entry_number(entry)) : block_unit(&e->geo, entry_number(entry));
+	int r;
+
+	if (!entry_shared(entry)) {
+		*ret_count = 1;
+		return 0;
+	}
+	do {
+		pthread_rwlock_rdlock(&e->lock);
+		r = space_true_count(e->space, unit, ret_count);
+		pthread_rwlock_unlock(&e->lock);
+	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	return r;
+}

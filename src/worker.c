@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * worker.c - the three background threads of a pool
+ *
+ *	committer     each second: pending records become durable; falls are let go
+ *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
+ *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back, paced
+ *
+ * All of them only call what any other thread may call as well.
+ */
+#include "pool.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define COMMIT_NS UINT64_C(1000000000)
+#define READY_ZONES 3u
+#define PUNCH_PAUSE_US 2000u
+#define IDLE_NS UINT64_C(500000000)
+
+/* Sleeps until woken, stopped, or ns are over: false when it's time to stop. */
+static bool pause_for(struct cowbd_pool *p, uint64_t ns, unsigned *seen)
+{
+	struct timespec until;
+	uint64_t at = wall_ns() + ns;
+	bool go_on;
+
+	until.tv_sec = (time_t)(at / 1000000000u);
+	until.tv_nsec = (long)(at % 1000000000u);
+	pthread_mutex_lock(&p->work_lock);
+	while (!p->stopping && p->woken == *seen)
+		if (pthread_cond_timedwait(&p->work, &p->work_lock, &until) == ETIMEDOUT)
+			break;
+	*seen = p->woken;
+	go_on = !p->stopping;
+	pthread_mutex_unlock(&p->work_lock);
+	return go_on;
+}
+
+void worker_wake(struct engine *e)
+{
+	struct cowbd_pool *p = pool_of(e);
+
+	pthread_mutex_lock(&p->work_lock);
+	p->woken++;
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->work_lock);
+}
+
+/* ---- committer --------------------------------------------------------------------------- */
+
+static bool commit_due(struct engine *e)
+{
+	bool due;
+
+	pthread_rwlock_wrlock(&e->lock);
+	(void)space_settle(e->space);
+	due = journal_seq(e->journal) > journal_durable_seq(e->journal);
+	pthread_rwlock_unlock(&e->lock);
+	return due;
+}
+
+static void *committer(void *opaque)
+{
+	struct cowbd_pool *p = opaque;
+	uint64_t last = now_ns();
+	unsigned seen = 0;
+
+	for (;;) {
+		uint64_t since = now_ns() - last;
+
+		if (!pause_for(p, since < COMMIT_NS ? COMMIT_NS - since : 0, &seen))
+			return NULL;
+		if (now_ns() - last < COMMIT_NS &&
+		    journal_pending_bytes(p->e.journal) < (UINT64_C(4) << 20))
+			continue;
+		last = now_ns();
+		if (commit_due(&p->e))
+			(void)!engine_commit(&p->e, NULL);	/* it has failed the pool, if it failed */
+	}
+}
+
+/* ---- checkpointer --------------------------------------------------------------------------- */
+
+/* Reclaim has dropped what only a checkpoint can release, and nothing else is to be taken apart. */
+static bool release_due(struct engine *e)
+{
+	return e->ndying == 0 && (space_dropped(e->space) || space_retyped(e->space) > READY_ZONES);
+}
+
+static void *checkpointer(void *opaque)
+{
+	struct cowbd_pool *p = opaque;
+	struct engine *e = &p->e;
+	unsigned seen = 0;
+
+	while (pause_for(p, COMMIT_NS / 5, &seen)) {
+		bool due;
+
+		pthread_rwlock_rdlock(&e->lock);
+		due = checkpoint_due(e) || release_due(e);
+		pthread_rwlock_unlock(&e->lock);
+		if (due && !atomic_load(&e->failed))
+			(void)!checkpoint_run(e);
+	}
+	return NULL;
+}
+
+/* ---- reclaimer --------------------------------------------------------------------------------- */
+
+/* Zones are made ready ahead while somebody allocates. */
+static void prepare_ahead(struct cowbd_pool *p, uint64_t *last_seq)
+{
+	struct engine *e = &p->e;
+	struct space_info info;
+	uint64_t seq;
+	unsigned ready;
+
+	pthread_rwlock_rdlock(&e->lock);
+	seq = journal_seq(e->journal);
+	ready = space_ready_zones(e->space);
+	space_get_info(e->space, &info);
+	pthread_rwlock_unlock(&e->lock);
+	if (seq != *last_seq && ready < READY_ZONES && info.free_zones > info.reserve_zones + READY_ZONES)
+		(void)!space_prepare_zone(e->space, false);
+	*last_seq = seq;
+}
+
+static void *reclaimer(void *opaque)
+{
+	struct cowbd_pool *p = opaque;
+	struct engine *e = &p->e;
+	uint64_t last_seq = 0, busy = now_ns();
+	unsigned seen = 0;
+	int r = 0;
+
+	for (;;) {
+		if (!pause_for(p, r > 0 ? 0 : COMMIT_NS / 20, &seen))
+			return NULL;
+		if (atomic_load(&e->failed))
+			continue;
+		prepare_ahead(p, &last_seq);
+		r = reclaim_some(p);
+		if (r > 0) {
+			busy = now_ns();
+		} else if (now_ns() - busy > IDLE_NS) {
+			r = space_punch_one(e->space);
+			if (r > 0) {
+				STAT_ADD(e->stats.zones_given_back, 1);
+				usleep(PUNCH_PAUSE_US);
+			}
+		}
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+int cowbd_start(struct cowbd_pool *p)
+{
+	void *(*const job[])(void *) = {committer, checkpointer, reclaimer};
+
+	if (p->e.read_only)
+		return 0;
+	journal_lock_memory(p->e.journal);
+	for (unsigned i = 0; i < ARRAY_SIZE(job); i++) {
+		int err = pthread_create(&p->threads[i], NULL, job[i], p);
+
+		if (err) {
+			workers_stop(p);
+			return fail(-err, "can't start a thread: %s", strerror(err));
+		}
+		p->nthreads++;
+	}
+	return 0;
+}
+
+void workers_stop(struct cowbd_pool *p)
+{
+	pthread_mutex_lock(&p->work_lock);
+	p->stopping = true;
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->work_lock);
+	while (p->nthreads)
+		pthread_join(p->threads[--p->nthreads], NULL);
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# tests/local.mk - one line a test
+#
+# A test program's source is its name and .c; it is linked with the engine and the simulated
+# store.  One of the tiny engine is named ..._tiny and sets _SOURCES, _CPPFLAGS and _LDADD, as below.
+
+unit_tests = \
+	tests/unit/test_check \
+	tests/unit/test_format \
+	tests/unit/test_journal \
+	tests/unit/test_journal_random \
+	tests/unit/test_store \
+	tests/unit/test_store_file \
+	tests/unit/test_store_sim \
+	tests/unit/test_tail
+
+model_tests =
+
+# Some of them again, with the tiny engine.
+tiny_tests = \
+	tests/unit/test_check_tiny \
+	tests/unit/test_format_tiny \
+	tests/unit/test_journal_tiny \
+	tests/unit/test_journal_random_tiny
+
+# What the scripts call.
+test_tools = \
+	tests/nbd/talk
+
+# The real nbdkit, the real command, real clients.
+script_tests = \
+	tests/nbd/burst.sh \
+	tests/nbd/control_end.sh \
+	tests/nbd/control_limit.sh \
+	tests/nbd/control_lines.sh \
+	tests/nbd/control_mode.sh \
+	tests/nbd/control_user.sh \
+	tests/nbd/copy.sh \
+	tests/nbd/cut.sh \
+	tests/nbd/daemon.sh \
+	tests/nbd/default_export.sh \
+	tests/nbd/exports.sh \
+	tests/nbd/extents.sh \
+	tests/nbd/fio.sh \
+	tests/nbd/fuse.sh \
+	tests/nbd/huge_status.sh \
+	tests/nbd/no_bind.sh \
+	tests/nbd/notify.sh \
+	tests/nbd/odd_requests.sh \
+	tests/nbd/parameters.sh \
+	tests/nbd/qemu.sh \
+	tests/nbd/read_only.sh \
+	tests/nbd/sigterm.sh \
+	tests/nbd/sigterm_busy.sh \
+	tests/nbd/snapshot_read_only.sh \
+	tests/nbd/stop.sh \
+	tests/nbd/two_connections.sh \
+	tests/nbd/unknown_export.sh \
+	tests/nbd/zero_and_trim.sh
+
+EXTRA_DIST += $(script_tests) \
+	tests/unit/check_image.h \
+	tests/unit/journal_bench.h \
+	tests/unit/journal_testing.h \
+	tests/lib/run \
+	tests/lib/test.sh \
+	tests/nbd/functions.sh
+
+check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(test_tools)
+TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(script_tests)
+LDADD = src/libcowbd-test.la $(CHECK_LIBS)
+tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_check_tiny_SOURCES = tests/unit/test_check.c
+tests_unit_test_check_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_check_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_unit_test_format_tiny_SOURCES = tests/unit/test_format.c
+tests_unit_test_format_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_format_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_unit_test_journal_tiny_SOURCES = tests/unit/test_journal.c
+tests_unit_test_journal_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_journal_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_unit_test_journal_random_tiny_SOURCES = tests/unit/test_journal_random.c
+tests_unit_test_journal_random_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_journal_random_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+TEST_EXTENSIONS = .sh
+LOG_COMPILER = $(top_srcdir)/tests/lib/run
+SH_LOG_COMPILER = $(top_srcdir)/tests/lib/run
+AM_TESTS_ENVIRONMENT = \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	COWBD='$(abs_top_builddir)/cli/cowbd'; export COWBD; \
+	COWBD_PLUGIN='$(abs_top_builddir)/plugin/.libs/nbdkit-cowbd-plugin.so'; export COWBD_PLUGIN; \
+	enable_sanitize='$(enable_sanitize)'; export enable_sanitize;
+
+# A part of the suite, with no more built than it needs.
+check-unit: $(unit_tests) $(tiny_tests)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) $(tiny_tests)'
+check-model: $(model_tests)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(model_tests)'
+check-valgrind: $(unit_tests)
+	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
+	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
+.PHONY: check-unit check-model check-valgrind

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh
+# functions.sh - a pool of its own, served by the real nbdkit
+#
+# Begins every test here:  . "$top_srcdir/tests/nbd/functions.sh"
+
+. "$top_srcdir/tests/lib/test.sh"
+need_plugin
+
+TALK=${TALK:-$top_builddir/tests/nbd/talk}
+[ -x "$TALK" ] || skip "tests/nbd/talk is not built"
+
+pool=$TEST_DIR/pool.cowbd
+sock=$TEST_DIR/nbd.sock
+server=
+COWBD_POOL=$pool
+export COWBD_POOL
+
+# new_pool [ARG...]: makes the pool; 256 MiB unless told otherwise.
+new_pool() {
+	"$COWBD" init "$pool" --size 256M "$@" >/dev/null
+}
+
+# serve [ARG...]: serves it on $sock; returns when clients may come.  Log: server.log.
+serve() {
+	rm -f "$sock"
+	nbdkit -f -U "$sock" "$COWBD_PLUGIN" "pool=$pool" "$@" >>"$TEST_DIR/server.log" 2>&1 &
+	server=$!
+	wait_for 20 server_is_there
+	kill -0 "$server" 2>/dev/null || fail "nbdkit ended: $(cat "$TEST_DIR/server.log")"
+}
+
+server_is_there() {
+	[ -S "$sock" ] || ! kill -0 "$server"
+}
+
+server_is_gone() {
+	! kill -0 "$server"
+}
+
+# stop_server [SIGNAL]: ends it in order; its exit status must be 0.
+stop_server() {
+	kill -s "${1:-TERM}" "$server"
+	wait_for 20 server_is_gone
+	wait "$server" || fail "nbdkit ended with status $?: $(cat "$TEST_DIR/server.log")"
+	server=
+}
+
+# uri NAME: where to find the export.
+uri() {
+	echo "nbd+unix:///$1?socket=$sock"
+}
+
+# talk: runs tests/nbd/talk on standard input.
+talk() {
+	"$TALK"
+}
+
+# control_socket: its path.
+control_socket() {
+	set -- "$COWBD_RUNDIR"/*-*-*-*-*.ctl
+	[ $# -eq 1 ] && [ -S "$1" ] || fail "no control socket"
+	echo "$1"
+}
+
+# random_file NAME BYTES: makes one.
+random_file() {
+	head -c "$2" /dev/urandom >"$1"
+}
+
+# now_ms: milliseconds of a clock.
+now_ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+
+end_server() {
+	[ -z "$server" ] || kill -9 "$server" 2>/dev/null || :
+}
+trap end_server EXIT
