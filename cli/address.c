@@ -81,7 +81,8 @@ int session_address(struct session *s, const char *name, struct address *ret)
 	const char *uri, *socket;
 
 	if (!s->daemon)
-		return complain("pool %s is not served: `cowbd serve %s` does it", s->name, s->path);
+		return complain("pool %s is not served: `cowbd serve %s` does it", s->name,
+				s->path);
 	if (session_call(s, "status", NULL, NULL, NULL, &status) < 0)
 		return session_complain(s);
 	socket = json_string_value(json_object_get(status, "socket"));

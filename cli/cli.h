@@ -39,19 +39,49 @@ enum status { DONE = 0, FAILED = 1, DAMAGE = 2, LEAKS = 3, USAGE = 64 };
 /* ---- the command line -------------------------------------------------------- */
 
 enum option_id {
-	OPT_POOL, OPT_JSON, OPT_COLUMNS, OPT_NOHEADINGS, OPT_BYTES, OPT_NO_WAIT, OPT_HELP, OPT_VERSION,
-	OPT_NAME, OPT_SIZE, OPT_BLOCK_SIZE, OPT_JOURNAL_SIZE, OPT_PREALLOCATE, OPT_FORCE,
-	OPT_TCP, OPT_TLS, OPT_TLS_CERTIFICATES, OPT_TLS_PSK, OPT_INSECURE, OPT_DAEMON, OPT_SOCKET,
-	OPT_THREADS, OPT_READONLY, OPT_DIRECT, OPT_CACHE, OPT_LOST_TAIL, OPT_AFTER_ERROR,
-	OPT_SECTOR_SIZE, OPT_RECURSIVE, OPT_DRY_RUN, OPT_COUNT, OPT_UNDO, OPT_KEEP, OPT_DISCARD,
-	OPT_FORMAT, OPT_PAD,
+	OPT_POOL,
+	OPT_JSON,
+	OPT_COLUMNS,
+	OPT_NOHEADINGS,
+	OPT_BYTES,
+	OPT_NO_WAIT,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_NAME,
+	OPT_SIZE,
+	OPT_BLOCK_SIZE,
+	OPT_JOURNAL_SIZE,
+	OPT_PREALLOCATE,
+	OPT_FORCE,
+	OPT_TCP,
+	OPT_TLS,
+	OPT_TLS_CERTIFICATES,
+	OPT_TLS_PSK,
+	OPT_INSECURE,
+	OPT_DAEMON,
+	OPT_SOCKET,
+	OPT_THREADS,
+	OPT_READONLY,
+	OPT_DIRECT,
+	OPT_CACHE,
+	OPT_LOST_TAIL,
+	OPT_AFTER_ERROR,
+	OPT_SECTOR_SIZE,
+	OPT_RECURSIVE,
+	OPT_DRY_RUN,
+	OPT_COUNT,
+	OPT_UNDO,
+	OPT_KEEP,
+	OPT_DISCARD,
+	OPT_FORMAT,
+	OPT_PAD,
 	OPTIONS
 };
 
 struct option_def {
-	char letter;		/* 0: none */
+	char letter; /* 0: none */
 	const char *name;
-	const char *arg;	/* what it takes, NULL: nothing */
+	const char *arg; /* what it takes, NULL: nothing */
 };
 extern const struct option_def option_defs[OPTIONS];
 
@@ -63,13 +93,13 @@ struct option_use {
 struct call;
 
 struct command {
-	const char *name, *alias;	/* alias NULL: none */
-	const char *words;		/* "VOL SIZE" */
-	int min, max;			/* how many words; max -1: any */
+	const char *name, *alias; /* alias NULL: none */
+	const char *words;        /* "VOL SIZE" */
+	int min, max;             /* how many words; max -1: any */
 	const char *summary;
 	int (*run)(const struct call *c);
-	const struct option_use *options;	/* ends with help NULL */
-	bool passes_rest;		/* what follows "--" is for another program */
+	const struct option_use *options; /* ends with help NULL */
+	bool passes_rest;                 /* what follows "--" is for another program */
 };
 extern const struct command commands[];
 extern const size_t commands_n;
@@ -78,10 +108,10 @@ extern const struct option_use global_options[];
 /* One run of the command. */
 struct call {
 	const struct command *command;
-	const char *opt[OPTIONS];	/* value of an option, "" if it takes none, NULL if not given */
+	const char *opt[OPTIONS]; /* value of an option, "" if it takes none, NULL if not given */
 	int n;
 	char **words;
-	int rest_n;			/* after "--" */
+	int rest_n; /* after "--" */
 	char **rest;
 };
 
@@ -124,9 +154,9 @@ const char *time_text(uint64_t ns, char buf[TIME_TEXT]);
 
 struct column {
 	const char *name;
-	const char *key;	/* member of the row's object, for "-o" and cells alike */
+	const char *key; /* member of the row's object, for "-o" and cells alike */
 	enum { CELL_TEXT, CELL_NUMBER, CELL_SIZE, CELL_TIME, CELL_TREE } kind;
-	bool shown;		/* without -o */
+	bool shown; /* without -o */
 };
 
 /* Prints rows (array of objects).  parent: for a tree, index of each row's parent or -1; else NULL. */
@@ -180,13 +210,13 @@ void client_wait_end(struct client *k, struct trouble *t);
 /* ---- sessions: a pool, served or not ------------------------------------------------------ */
 
 struct session {
-	struct client *daemon;		/* NULL: not served */
+	struct client *daemon; /* NULL: not served */
 	struct hello hello;
-	struct cowbd_pool *pool;	/* NULL: served, or not opened yet */
-	char *path;			/* of the pool, NULL if only the daemon knows it */
+	struct cowbd_pool *pool; /* NULL: served, or not opened yet */
+	char *path;              /* of the pool, NULL if only the daemon knows it */
 	char uuid[37], name[65];
-	bool read_only;			/* how it is opened, when it is opened */
-	struct trouble trouble;		/* of the last session_call */
+	bool read_only;         /* how it is opened, when it is opened */
+	struct trouble trouble; /* of the last session_call */
 };
 
 /* Finds the pool that c means, and connects to its daemon if it has one.  Opens
@@ -232,7 +262,7 @@ struct disk;
 
 /* Opens a volume or snapshot for I/O through the session, whichever way it is. */
 int disk_open(struct session *s, const char *name, bool read_only, struct disk **ret_disk);
-void disk_close(struct disk *d);	/* NULL is fine */
+void disk_close(struct disk *d); /* NULL is fine */
 uint64_t disk_size(const struct disk *d);
 int disk_read(struct disk *d, void *buf, size_t len, uint64_t offset);
 int disk_write(struct disk *d, const void *buf, size_t len, uint64_t offset);
@@ -244,7 +274,7 @@ struct source;
 
 /* Opens what import reads: a file, an image, "-", an NBD URI. */
 int source_open(const char *what, const char *format, struct source **ret_source);
-void source_close(struct source *x);	/* NULL is fine */
+void source_close(struct source *x); /* NULL is fine */
 const char *source_format(const struct source *x);
 /* Bytes, UINT64_MAX if that shows only at the end. */
 uint64_t source_size(const struct source *x);
@@ -258,8 +288,8 @@ int source_finish(struct source *x);
 /* First byte that isn't zero in buf, len if all are. */
 bool all_zero(const void *buf, size_t len);
 
-#define COPY_BYTES (1u << 20)	/* of one read or write */
-#define GRANULE_BYTES 4096u	/* zeros are left out in pieces of this */
+#define COPY_BYTES (1u << 20) /* of one read or write */
+#define GRANULE_BYTES 4096u   /* zeros are left out in pieces of this */
 
 /* ---- commands ----------------------------------------------------------------------------------- */
 

@@ -18,15 +18,15 @@
 #include "cli.h"
 
 #define PROTOCOL 1
-#define HELLO_SECONDS 10	/* more than any daemon takes that still works */
+#define HELLO_SECONDS 10 /* more than any daemon takes that still works */
 #define REQUEST_BYTES_MAX (1u << 20)
 
 struct client {
 	FILE *in;
-	int fd;		/* the same socket, for writing */
-	char *line;	/* the last one read */
+	int fd;     /* the same socket, for writing */
+	char *line; /* the last one read */
 	size_t room;
-	json_int_t id;	/* of the last request */
+	json_int_t id; /* of the last request */
 };
 
 static int trouble_set(struct trouble *t, int err, const char *fmt, ...) PRINTF(3, 4);
@@ -162,7 +162,8 @@ static int send_request(struct client *k, const char *cmd, json_t *args, struct 
 	if (!text)
 		return trouble_set(t, -ENOMEM, "no memory for a request");
 	if (strlen(text) >= REQUEST_BYTES_MAX)
-		return trouble_set(t, -E2BIG, "too many names for one request: use several commands");
+		return trouble_set(t, -E2BIG,
+				   "too many names for one request: use several commands");
 	err = send_all(k->fd, text, strlen(text));
 	if (!err)
 		err = send_all(k->fd, "\n", 1);
@@ -193,10 +194,12 @@ int client_call(struct client *k, const char *cmd, json_t *args, admin_progress 
 		json_t *part;
 
 		if (!m)
-			return trouble_set(t, -EPIPE, "the daemon went away before it answered %s: "
-					   "look whether it took effect", cmd);
+			return trouble_set(t, -EPIPE,
+					   "the daemon went away before it answered %s: "
+					   "look whether it took effect",
+					   cmd);
 		if (json_integer_value(json_object_get(m, "id")) != k->id)
-			continue;	/* an event */
+			continue; /* an event */
 		if ((part = json_object_get(m, "progress"))) {
 			if (progress)
 				progress(opaque, part);

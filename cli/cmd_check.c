@@ -32,13 +32,14 @@ static void print_result(json_t *ok)
 	json_t *findings = json_object_get(ok, "findings"), *f;
 	size_t i;
 
-	json_array_foreach(findings, i, f)
-		print_finding(f);
+	json_array_foreach(findings, i, f) print_finding(f);
 	if (json_array_size(findings) < damages + leaks + count(ok, "notes"))
 		printf("... only the first %zu findings are shown\n", json_array_size(findings));
 	printf("%s: %" PRIu64 " objects, %" PRIu64 " pages verified, %" PRIu64 " blocks counted\n",
-	       damages ? "damaged" : leaks ? "leaks only" : "clean", count(ok, "objects"),
-	       count(ok, "pages"), count(ok, "blocks"));
+	       damages ? "damaged"
+	       : leaks ? "leaks only"
+		       : "clean",
+	       count(ok, "objects"), count(ok, "pages"), count(ok, "blocks"));
 }
 
 int cmd_check(const struct call *c)

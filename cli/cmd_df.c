@@ -7,16 +7,11 @@
 #include "cli.h"
 
 static const struct column columns[] = {
-	{"NAME", "name", CELL_TEXT, true},
-	{"VIRTUAL", "virtual", CELL_SIZE, true},
-	{"MAPPED", "mapped", CELL_SIZE, true},
-	{"SHARED", "shared", CELL_SIZE, true},
-	{"EXCLUSIVE", "exclusive", CELL_SIZE, true},
-	{"SAVED", "saved", CELL_SIZE, true},
-	{"USED", "used", CELL_SIZE, false},
-	{"METADATA", "metadata", CELL_SIZE, false},
-	{"CAPACITY", "capacity", CELL_SIZE, false},
-	{"FREE", "free", CELL_SIZE, true},
+	{"NAME", "name", CELL_TEXT, true},           {"VIRTUAL", "virtual", CELL_SIZE, true},
+	{"MAPPED", "mapped", CELL_SIZE, true},       {"SHARED", "shared", CELL_SIZE, true},
+	{"EXCLUSIVE", "exclusive", CELL_SIZE, true}, {"SAVED", "saved", CELL_SIZE, true},
+	{"USED", "used", CELL_SIZE, false},          {"METADATA", "metadata", CELL_SIZE, false},
+	{"CAPACITY", "capacity", CELL_SIZE, false},  {"FREE", "free", CELL_SIZE, true},
 };
 
 /* One row an object, and the pool as the last. */
@@ -25,15 +20,17 @@ static json_t *make_rows(json_t *ok)
 	json_t *rows = json_array(), *object, *pool = json_object_get(ok, "pool"), *last;
 	size_t i;
 
-	json_array_foreach(json_object_get(ok, "objects"), i, object) {
+	json_array_foreach(json_object_get(ok, "objects"), i, object)
+	{
 		json_t *row = json_copy(object);
 
 		json_object_set(row, "virtual", json_object_get(object, "size"));
 		json_array_append_new(rows, row);
 	}
 	last = json_copy(pool);
-	json_object_set_new(last, "name", json_sprintf("(pool %s)",
-			    json_string_value(json_object_get(pool, "name"))));
+	json_object_set_new(last, "name",
+			    json_sprintf("(pool %s)",
+					 json_string_value(json_object_get(pool, "name"))));
 	json_array_append_new(rows, last);
 	return rows;
 }

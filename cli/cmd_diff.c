@@ -38,12 +38,12 @@ static void print_extent(struct printer *p, json_t *e)
 	if (!p->any)
 		print_head(p->c);
 	if (p->c->opt[OPT_JSON])
-		printf("%s\n    {\"offset\": %" JSON_INTEGER_FORMAT ", \"length\": %"
-		       JSON_INTEGER_FORMAT ", \"kind\": \"%s\"}", p->any ? "," : "", offset, length,
-		       kind);
+		printf("%s\n    {\"offset\": %" JSON_INTEGER_FORMAT
+		       ", \"length\": %" JSON_INTEGER_FORMAT ", \"kind\": \"%s\"}",
+		       p->any ? "," : "", offset, length, kind);
 	else
-		printf("%15" JSON_INTEGER_FORMAT " %15" JSON_INTEGER_FORMAT "  %s\n", offset, length,
-		       kind);
+		printf("%15" JSON_INTEGER_FORMAT " %15" JSON_INTEGER_FORMAT "  %s\n", offset,
+		       length, kind);
 	p->any = true;
 }
 
@@ -52,8 +52,7 @@ static void print_batch(void *opaque, json_t *progress)
 	json_t *e;
 	size_t i;
 
-	json_array_foreach(json_object_get(progress, "extents"), i, e)
-		print_extent(opaque, e);
+	json_array_foreach(json_object_get(progress, "extents"), i, e) print_extent(opaque, e);
 }
 
 static void print_totals(json_t *ok)

@@ -21,16 +21,17 @@
 
 enum target_kind { TARGET_FILE, TARGET_DEVICE, TARGET_STREAM };
 
-struct export {
+struct export
+{
 	const struct call *c;
 	struct session s;
 	struct disk *disk;
 	enum target_kind kind;
 	const char *path;
-	char *temporary;	/* name of the file until it is complete */
+	char *temporary; /* name of the file until it is complete */
 	int fd;
-	uint64_t written;	/* bytes of data */
-	char *buf;		/* COPY_BYTES */
+	uint64_t written; /* bytes of data */
+	char *buf;        /* COPY_BYTES */
 };
 
 /* ---- targets ------------------------------------------------------------------------------ */
@@ -88,7 +89,8 @@ static int open_target(struct export *x)
 		x->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 		x->path = "standard output";
 		if (isatty(STDOUT_FILENO))
-			return complain("a disk's bytes do a terminal no good: redirect the output");
+			return complain(
+				"a disk's bytes do a terminal no good: redirect the output");
 		return x->fd < 0 ? target_error(x) : DONE;
 	}
 	if (stat(x->path, &st) < 0)
@@ -114,8 +116,8 @@ static int open_target(struct export *x)
 static int write_at(struct export *x, const char *buf, size_t len, uint64_t offset)
 {
 	while (len) {
-		ssize_t n = x->kind == TARGET_STREAM ? write(x->fd, buf, len) :
-						       pwrite(x->fd, buf, len, (off_t)offset);
+		ssize_t n = x->kind == TARGET_STREAM ? write(x->fd, buf, len)
+						     : pwrite(x->fd, buf, len, (off_t)offset);
 
 		if (n < 0 && errno == EINTR && !interrupted())
 			continue;
@@ -233,8 +235,8 @@ static int finish(struct export *x)
 	if (x->kind != TARGET_FILE)
 		return DONE;
 	if (rename_file(x->temporary, x->path, x->c->opt[OPT_FORCE] != NULL) < 0)
-		return errno == EEXIST ? complain("%s exists now: --force replaces it", x->path) :
-					 target_error(x);
+		return errno == EEXIST ? complain("%s exists now: --force replaces it", x->path)
+				       : target_error(x);
 	free(x->temporary);
 	x->temporary = NULL;
 	return DONE;
@@ -246,9 +248,8 @@ static int tell(struct export *x)
 
 	if (!x->c->opt[OPT_JSON] || strcmp(x->c->words[1], "-") == 0)
 		return DONE;
-	answer = json_pack("{s:s, s:s, s:I, s:I}", "name", x->c->words[0], "file", x->path,
-			   "size", (json_int_t)disk_size(x->disk), "written",
-			   (json_int_t)x->written);
+	answer = json_pack("{s:s, s:s, s:I, s:I}", "name", x->c->words[0], "file", x->path, "size",
+			   (json_int_t)disk_size(x->disk), "written", (json_int_t)x->written);
 	return print_json(answer);
 }
 

@@ -14,8 +14,7 @@ static void print_names(json_t *list)
 	json_t *name;
 	size_t i;
 
-	json_array_foreach(list, i, name)
-		printf("%s\n", json_string_value(name));
+	json_array_foreach(list, i, name) printf("%s\n", json_string_value(name));
 }
 
 int cmd_snapshot(const struct call *c)

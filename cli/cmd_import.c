@@ -25,11 +25,11 @@ struct import {
 	struct source *source;
 	struct disk *disk;
 	const char *volume;
-	uint64_t size;		/* of the volume */
-	uint64_t sector_size;	/* 0: not said */
-	uint64_t written;	/* bytes that are not zero */
+	uint64_t size;        /* of the volume */
+	uint64_t sector_size; /* 0: not said */
+	uint64_t written;     /* bytes that are not zero */
 	char *buf;
-	json_t *answer;		/* of create */
+	json_t *answer; /* of create */
 };
 
 static uint64_t whole_sectors(uint64_t size)
@@ -41,8 +41,8 @@ static uint64_t whole_sectors(uint64_t size)
 
 static int create_volume(struct import *m)
 {
-	SCOPED_JSON json_t *args = json_pack("{s:s, s:I}", "name", m->volume, "size",
-					     (json_int_t)m->size);
+	SCOPED_JSON json_t *args =
+		json_pack("{s:s, s:I}", "name", m->volume, "size", (json_int_t)m->size);
 
 	if (m->sector_size)
 		json_object_set_new(args, "sector_size", json_integer((json_int_t)m->sector_size));
@@ -53,8 +53,8 @@ static int create_volume(struct import *m)
 
 static int resize_volume(struct import *m, uint64_t size)
 {
-	SCOPED_JSON json_t *args = json_pack("{s:s, s:I}", "name", m->volume, "size",
-					     (json_int_t)size);
+	SCOPED_JSON json_t *args =
+		json_pack("{s:s, s:I}", "name", m->volume, "size", (json_int_t)size);
 	SCOPED_JSON json_t *ok = NULL;
 
 	/* a connection keeps the size that it saw first */
@@ -145,9 +145,9 @@ static int wrong_size(const struct import *m, uint64_t size)
 {
 	if (size == 0)
 		return complain("%s is empty: a volume has at least 512 bytes", m->c->words[0]);
-	return complain("%s has %" PRIu64 " bytes, no multiple of 512: is it cut off? The next one up "
-			"is %" PRIu64 "; --pad fills up with zeros", m->c->words[0], size,
-			whole_sectors(size));
+	return complain("%s has %" PRIu64 " bytes, no multiple of 512 (the next one up is %" PRIu64
+			"): is it cut off? --pad fills up with zeros",
+			m->c->words[0], size, whole_sectors(size));
 }
 
 static int copy_stream(struct import *m)

@@ -45,21 +45,24 @@ static char *shell_quote(const char *text)
 static int add_socket_lines(json_t *lines, const char *name, const char *socket, bool writable)
 {
 	SCOPED_TEXT char *path = qemu_quote(socket), *export = qemu_quote(name), *blockdev = NULL;
-	SCOPED_TEXT char *quoted = NULL, *sh_socket = shell_quote(socket), *sh_name = shell_quote(name);
+	SCOPED_TEXT char *quoted = NULL, *sh_socket = shell_quote(socket),
+			 *sh_name = shell_quote(name);
 
 	if (!path || !export || !sh_socket || !sh_name ||
-	    asprintf(&blockdev, "driver=nbd,node-name=disk0,server.type=unix,server.path=%s,export=%s,"
-		     "reconnect-delay=600%s", path, export, writable ? ",discard=unmap" :
-		     ",read-only=on") < 0)
+	    asprintf(&blockdev,
+		     "driver=nbd,node-name=disk0,server.type=unix,server.path=%s,export=%s,"
+		     "reconnect-delay=600%s",
+		     path, export, writable ? ",discard=unmap" : ",read-only=on") < 0)
 		return complain("no memory for a line");
 	quoted = shell_quote(blockdev);
 	if (!quoted)
 		return complain("no memory for a line");
-	json_object_set_new(lines, "qemu", json_sprintf(
-		"-blockdev %s -device virtio-blk-pci,drive=disk0", quoted));
-	json_object_set_new(lines, "nbd_client", json_sprintf(
-		"nbd-client -unix %s /dev/nbd0 -name %s%s", sh_socket, sh_name,
-		writable ? "" : " -readonly"));
+	json_object_set_new(lines, "qemu",
+			    json_sprintf("-blockdev %s -device virtio-blk-pci,drive=disk0",
+					 quoted));
+	json_object_set_new(lines, "nbd_client",
+			    json_sprintf("nbd-client -unix %s /dev/nbd0 -name %s%s", sh_socket,
+					 sh_name, writable ? "" : " -readonly"));
 	return DONE;
 }
 
@@ -77,8 +80,8 @@ static int make_lines(struct session *s, json_t *object, json_t **ret_lines)
 		return status;
 	quoted = shell_quote(a.uri);
 	json_object_set_new(lines, "uri", json_string(a.uri));
-	json_object_set_new(lines, "nbdcopy", json_sprintf("nbdcopy --progress %s FILE",
-							   quoted ? quoted : a.uri));
+	json_object_set_new(lines, "nbdcopy",
+			    json_sprintf("nbdcopy --progress %s FILE", quoted ? quoted : a.uri));
 	if (a.socket)
 		status = add_socket_lines(lines, name, a.socket, writable);
 	address_fini(&a);
@@ -130,9 +133,7 @@ static void print_fields(const struct call *c, json_t *object)
 			print_field(fields[i].label,
 				    size_text(number, c->opt[OPT_BYTES] != NULL, buf));
 			break;
-		case TIME:
-			print_field(fields[i].label, time_text(number, buf));
-			break;
+		case TIME: print_field(fields[i].label, time_text(number, buf)); break;
 		case NUMBER:
 			snprintf(buf, sizeof buf, "%" PRIu64, number);
 			print_field(fields[i].label, buf);
@@ -218,7 +219,7 @@ int cmd_uri(const struct call *c)
 	status = session_find(c, &s);
 	if (!status)
 		status = session_address(&s, c->words[0], &a);
-	if (!status)	/* a URI of nothing helps nobody */
+	if (!status) /* a URI of nothing helps nobody */
 		status = get_info(&s, c->words[0], &ok);
 	status = session_close(&s, status);
 	if (!status && c->opt[OPT_JSON]) {

@@ -29,7 +29,8 @@ static int read_options(const struct call *c, struct cowbd_init_options *opt)
 	if (!status && c->opt[OPT_BLOCK_SIZE])
 		status = parse_disk_size(c->opt[OPT_BLOCK_SIZE], "block size", &block);
 	if (!status && block && (block < 4096 || block > 1u << 20 || (block & (block - 1)))) {
-		complain("block size %s: choose a power of two from 4K to 1M", c->opt[OPT_BLOCK_SIZE]);
+		complain("block size %s: choose a power of two from 4K to 1M",
+			 c->opt[OPT_BLOCK_SIZE]);
 		status = USAGE;
 	}
 	opt->block_bytes = (uint32_t)block;
@@ -56,9 +57,8 @@ static int tell(const struct call *c, const char *path)
 		return DONE;
 	}
 	answer = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "name", i.name, "uuid", i.uuid,
-			   "path", i.path, "size", (json_int_t)i.size,
-			   "capacity", (json_int_t)i.block_zones_bytes,
-			   "block_size", (json_int_t)i.block_bytes,
+			   "path", i.path, "size", (json_int_t)i.size, "capacity",
+			   (json_int_t)i.block_zones_bytes, "block_size", (json_int_t)i.block_bytes,
 			   "journal_size", (json_int_t)i.journal_bytes);
 	return print_json(answer);
 }

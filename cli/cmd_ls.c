@@ -63,7 +63,8 @@ static int keep_named(const struct call *c, json_t *ok)
 	int status = seen ? DONE : complain("no memory for a list");
 	size_t i;
 
-	json_array_foreach(all, i, object) {
+	json_array_foreach(all, i, object)
+	{
 		bool keep = false;
 
 		for (int k = 0; seen && k < c->n; k++) {
@@ -77,7 +78,8 @@ static int keep_named(const struct call *c, json_t *ok)
 	}
 	for (int k = 0; !status && k < c->n; k++)
 		if (!seen[k])
-			status = complain("no volume or snapshot %s: `cowbd ls` lists them", c->words[k]);
+			status = complain("no volume or snapshot %s: `cowbd ls` lists them",
+					  c->words[k]);
 	free(seen);
 	json_object_set_new(ok, "objects", kept);
 	return status;

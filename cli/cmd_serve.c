@@ -33,12 +33,12 @@
 
 struct serve {
 	const struct call *c;
-	struct session s;	/* path and uuid */
-	char *socket;		/* NULL: TCP */
+	struct session s; /* path and uuid */
+	char *socket;     /* NULL: TCP */
 	char *ctl, *log;
 	char host[256], port[16];
 	char *plugin;
-	char *args[ARGS_MAX];	/* of nbdkit, malloc'ed */
+	char *args[ARGS_MAX]; /* of nbdkit, malloc'ed */
 	size_t n;
 };
 
@@ -66,7 +66,7 @@ static char *plugin_of_build(void)
 {
 	static const char *const places[] = {
 		"../plugin/.libs/" PLUGIN, "../.libs/" PLUGIN, "../../plugin/.libs/" PLUGIN,
-		"../../.libs/" PLUGIN, ".libs/" PLUGIN,
+		"../../.libs/" PLUGIN,     ".libs/" PLUGIN,
 	};
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -102,8 +102,9 @@ static int find_plugin(struct serve *v)
 	else
 		v->plugin = plugin_of_build();
 	if (!v->plugin)
-		v->plugin = strdup(access(COWBD_PLUGINDIR "/" PLUGIN, R_OK) == 0 ?
-				   COWBD_PLUGINDIR "/" PLUGIN : "cowbd");
+		v->plugin = strdup(access(COWBD_PLUGINDIR "/" PLUGIN, R_OK) == 0 ? COWBD_PLUGINDIR
+					   "/" PLUGIN
+										 : "cowbd");
 	return v->plugin ? DONE : complain("no memory for a path");
 }
 
@@ -148,7 +149,8 @@ static int check_loopback(const struct serve *v, bool *ret)
 /* HOST, :PORT, HOST:PORT, [V6], [V6]:PORT, V6 */
 static int split_address(struct serve *v)
 {
-	const char *text = v->c->opt[OPT_TCP], *colon = strrchr(text, ':'), *end = text + strlen(text);
+	const char *text = v->c->opt[OPT_TCP], *colon = strrchr(text, ':'),
+		   *end = text + strlen(text);
 	unsigned long port = 10809;
 	int status = DONE;
 
@@ -161,7 +163,7 @@ static int split_address(struct serve *v)
 	} else if (colon && strchr(text, ':') == colon) {
 		end = colon;
 	} else {
-		colon = NULL;	/* none, or a bare IPv6 address */
+		colon = NULL; /* none, or a bare IPv6 address */
 	}
 	if (colon)
 		status = parse_number(colon + 1, "--tcp: port", 1, 65535, &port);
@@ -189,8 +191,10 @@ static int check_tcp(struct serve *v)
 		status = check_loopback(v, &loopback);
 	if (status || loopback || wants_tls(v->c) || v->c->opt[OPT_INSECURE])
 		return status;
-	return complain("--tcp %s is reachable from other machines: use --tls, or --insecure to let "
-			"anybody there read and write", v->c->opt[OPT_TCP]);
+	return complain(
+		"--tcp %s is reachable from other machines: use --tls, or --insecure to let "
+		"anybody there read and write",
+		v->c->opt[OPT_TCP]);
 }
 
 /* ---- sockets and files in the run directory ------------------------------------------------- */
@@ -209,7 +213,8 @@ static int make_run_dir(void)
 		return complain("run directory %s is not a directory: set COWBD_RUNDIR", dir);
 	if (st.st_uid != geteuid() || (st.st_mode & 022))
 		return complain("run directory %s: others can write there: set COWBD_RUNDIR to a "
-				"directory of your own", dir);
+				"directory of your own",
+				dir);
 	return DONE;
 }
 
@@ -222,11 +227,13 @@ static int clear_socket(const char *path)
 
 	if (strlen(path) >= sizeof a.sun_path)
 		return complain("socket %s: its path has %zu bytes, and sockets can have 107: set "
-				"COWBD_RUNDIR or --socket to a shorter one", path, strlen(path));
+				"COWBD_RUNDIR or --socket to a shorter one",
+				path, strlen(path));
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? DONE : complain("%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return complain("%s is there, and no socket: take it away, or choose --socket", path);
+		return complain("%s is there, and no socket: take it away, or choose --socket",
+				path);
 	strcpy(a.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -240,7 +247,7 @@ static int clear_socket(const char *path)
 	return DONE;
 }
 
-static int check_sockets(struct serve *v)
+static int name_files(struct serve *v)
 {
 	int status = make_run_dir();
 
@@ -250,9 +257,32 @@ static int check_sockets(struct serve *v)
 		status = run_dir_file(&v->log, "%s.log", v->s.uuid);
 	if (!status && strlen(v->ctl) > 107)
 		status = complain("control socket %s: its path has %zu bytes, and sockets can have "
-				  "107: set COWBD_RUNDIR to a shorter one", v->ctl, strlen(v->ctl));
-	if (status || v->c->opt[OPT_TCP])
-		return status;
+				  "107: set COWBD_RUNDIR to a shorter one",
+				  v->ctl, strlen(v->ctl));
+	return status;
+}
+
+/* Another file with this pool's UUID has the names of its sockets. */
+static int check_copies(const struct serve *v)
+{
+	struct client *k;
+	struct hello h;
+
+	if (client_connect(v->ctl, &k, &h) < 0)
+		return DONE;
+	client_close(k);
+	return complain(
+		"a copy of this pool, with the same UUID, is served by pid %d: stop it first, "
+		"or set COWBD_RUNDIR to another directory",
+		h.pid);
+}
+
+static int choose_socket(struct serve *v)
+{
+	int status = DONE;
+
+	if (v->c->opt[OPT_TCP])
+		return DONE;
 	if (!v->c->opt[OPT_SOCKET])
 		status = run_dir_file(&v->socket, "%s.nbd", v->s.uuid);
 	else if (asprintf(&v->socket, "%s", v->c->opt[OPT_SOCKET]) < 0)
@@ -439,7 +469,8 @@ static int complain_log(const struct serve *v)
 
 static void detach(struct serve *v)
 {
-	int log = open(v->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int log = open(v->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+		       0600);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
@@ -495,8 +526,6 @@ static int run_daemon(struct serve *v)
 
 static int find_pool(struct serve *v)
 {
-	struct client *k;
-	struct hello h;
 	const char *path = v->c->n ? v->c->words[0] : v->c->opt[OPT_POOL];
 	int status;
 
@@ -509,13 +538,10 @@ static int find_pool(struct serve *v)
 		return complain("pool %s is already served by pid %d: `cowbd -p %s stop` ends it",
 				v->s.path, v->s.hello.pid, path);
 	if (!status)
-		status = check_sockets(v);
-	if (!status && client_connect(v->ctl, &k, &h) == 0) {
-		client_close(k);
-		return complain("a copy of this pool, with the same UUID, is served by pid %d: stop "
-				"it first, or set COWBD_RUNDIR to another directory", h.pid);
-	}
-	return status;
+		status = name_files(v);
+	if (!status)
+		status = check_copies(v);
+	return status ? status : choose_socket(v);
 }
 
 int cmd_serve(const struct call *c)

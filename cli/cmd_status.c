@@ -39,8 +39,9 @@ static void print_state(json_t *ok)
 		printf("%-18sserved\n", "state");
 	else
 		printf("%-18snot served, %s\n", "state",
-		       json_is_true(json_object_get(ok, "was_clean")) ?
-		       "closed cleanly" : "not closed cleanly (opening it recovers)");
+		       json_is_true(json_object_get(ok, "was_clean"))
+			       ? "closed cleanly"
+			       : "not closed cleanly (opening it recovers)");
 }
 
 static void print_counters(json_t *ok)

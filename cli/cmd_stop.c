@@ -44,8 +44,9 @@ static int wait_end(int pidfd, int pid)
 		n = poll(&ended, 1, END_WAIT_MS);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
-		return complain("pid %d was told to stop and still works after %d s: look at its log",
-				pid, END_WAIT_MS / 1000);
+		return complain(
+			"pid %d was told to stop and still works after %d s: look at its log", pid,
+			END_WAIT_MS / 1000);
 	return DONE;
 }
 

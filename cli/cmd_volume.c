@@ -70,8 +70,7 @@ static int tell_removed(const struct call *c, json_t *ok)
 
 	if (!json_is_true(json_object_get(ok, "dry_run")))
 		return DONE;
-	json_array_foreach(list, i, name)
-		printf("would remove %s\n", json_string_value(name));
+	json_array_foreach(list, i, name) printf("would remove %s\n", json_string_value(name));
 	printf("would free %s\n", size_text(frees, c->opt[OPT_BYTES] != NULL, size));
 	return DONE;
 }

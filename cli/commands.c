@@ -60,69 +60,71 @@ const struct option_use global_options[] = {
 	{0, NULL},
 };
 
-#define OPTIONS_OF(command, ...)                                                                  \
+#define OPTIONS_OF(command, ...)                                                                   \
 	static const struct option_use command##_options[] = {__VA_ARGS__, {0, NULL}}
 
 OPTIONS_OF(no, {0, NULL});
-OPTIONS_OF(init,
-	{OPT_NAME, "name of the pool; else the file's, without its extension"},
-	{OPT_SIZE, "size of the pool; else as large as the file system or device allows, sparse"},
-	{OPT_BLOCK_SIZE, "4K (the default) to 1M, a power of two"},
-	{OPT_JOURNAL_SIZE, "size of the journal; else 1/1024 of the pool, 16M to 1G"},
-	{OPT_PREALLOCATE, "take the whole size from the host now"},
-	{OPT_FORCE, "though the file or device holds something, which is lost"});
-OPTIONS_OF(serve,
-	{OPT_DAEMON, "return when clients can connect, and go on in the background"},
-	{OPT_SOCKET, "listen on this Unix socket instead of the one in the run directory"},
-	{OPT_TCP, "listen on HOST, :PORT or HOST:PORT instead; beyond loopback only with TLS"},
-	{OPT_TLS, "require TLS"},
-	{OPT_TLS_CERTIFICATES, "require TLS, with the X.509 files in DIR"},
-	{OPT_TLS_PSK, "require TLS, with the pre-shared keys in FILE"},
-	{OPT_INSECURE, "let anybody on the network read and write, without TLS"},
-	{OPT_THREADS, "requests that are worked on at once, per connection"},
-	{OPT_READONLY, "serve everything read-only"},
-	{OPT_DIRECT, "bypass the page cache for data"},
-	{OPT_CACHE, "bound of the cache of metadata (64M)"},
-	{OPT_LOST_TAIL, "open though what was not flushed when the last daemon died is lost"},
-	{OPT_AFTER_ERROR, "open after a failed sync: what that may have lost stays lost"});
+OPTIONS_OF(init, {OPT_NAME, "name of the pool; else the file's, without its extension"},
+	   {OPT_SIZE,
+	    "size of the pool; else as large as the file system or device allows, sparse"},
+	   {OPT_BLOCK_SIZE, "4K (the default) to 1M, a power of two"},
+	   {OPT_JOURNAL_SIZE, "size of the journal; else 1/1024 of the pool, 16M to 1G"},
+	   {OPT_PREALLOCATE, "take the whole size from the host now"},
+	   {OPT_FORCE, "though the file or device holds something, which is lost"});
+OPTIONS_OF(serve, {OPT_DAEMON, "return when clients can connect, and go on in the background"},
+	   {OPT_SOCKET, "listen on this Unix socket instead of the one in the run directory"},
+	   {OPT_TCP, "listen on HOST, :PORT or HOST:PORT instead; beyond loopback only with TLS"},
+	   {OPT_TLS, "require TLS"},
+	   {OPT_TLS_CERTIFICATES, "require TLS, with the X.509 files in DIR"},
+	   {OPT_TLS_PSK, "require TLS, with the pre-shared keys in FILE"},
+	   {OPT_INSECURE, "let anybody on the network read and write, without TLS"},
+	   {OPT_THREADS, "requests that are worked on at once, per connection"},
+	   {OPT_READONLY, "serve everything read-only"},
+	   {OPT_DIRECT, "bypass the page cache for data"},
+	   {OPT_CACHE, "bound of the cache of metadata (64M)"},
+	   {OPT_LOST_TAIL, "open though what was not flushed when the last daemon died is lost"},
+	   {OPT_AFTER_ERROR, "open after a failed sync: what that may have lost stays lost"});
 OPTIONS_OF(stop, {OPT_FORCE, "though clients are attached; they are cut off"});
 OPTIONS_OF(create, {OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096"});
-OPTIONS_OF(rm,
-	{OPT_RECURSIVE, "the snapshots of a volume too; clones stay"},
-	{OPT_DRY_RUN, "only say what would go, and how much space it would free"},
-	{OPT_FORCE, "though clients are attached; they are cut off"});
+OPTIONS_OF(rm, {OPT_RECURSIVE, "the snapshots of a volume too; clones stay"},
+	   {OPT_DRY_RUN, "only say what would go, and how much space it would free"},
+	   {OPT_FORCE, "though clients are attached; they are cut off"});
 OPTIONS_OF(resize, {OPT_FORCE, "smaller though data is cut off, or clients are attached"});
-OPTIONS_OF(clone, {OPT_COUNT, "make N clones PREFIX1 ... PREFIXN, with zeros in front to one length"});
-OPTIONS_OF(rollback,
-	{OPT_UNDO, "take a volume back to where it was before its last rollback"},
-	{OPT_KEEP, "keep the state left behind as VOL@NAME, for good"},
-	{OPT_DISCARD, "keep nothing of the state left behind"},
-	{OPT_FORCE, "though clients are attached; they are cut off first"});
-OPTIONS_OF(import,
-	{OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
-	{OPT_PAD, "fill up with zeros to a multiple of 512 bytes"},
-	{OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096"});
+OPTIONS_OF(clone,
+	   {OPT_COUNT, "make N clones PREFIX1 ... PREFIXN, with zeros in front to one length"});
+OPTIONS_OF(rollback, {OPT_UNDO, "take a volume back to where it was before its last rollback"},
+	   {OPT_KEEP, "keep the state left behind as VOL@NAME, for good"},
+	   {OPT_DISCARD, "keep nothing of the state left behind"},
+	   {OPT_FORCE, "though clients are attached; they are cut off first"});
+OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
+	   {OPT_PAD, "fill up with zeros to a multiple of 512 bytes"},
+	   {OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096"});
 OPTIONS_OF(export, {OPT_FORCE, "replace a file that exists, or write to a device"});
 
 const struct command commands[] = {
 	{"init", NULL, "[POOL]", 0, 1, "make a pool in a file or block device", cmd_init,
 	 init_options, false},
-	{"serve", NULL, "[POOL] [-- NBDKIT-ARGS...]", 0, 1, "serve a pool's volumes over NBD", cmd_serve,
-	 serve_options, true},
+	{"serve", NULL, "[POOL] [-- NBDKIT-ARGS...]", 0, 1, "serve a pool's volumes over NBD",
+	 cmd_serve, serve_options, true},
 	{"stop", NULL, "", 0, 0, "stop the daemon; returns when the pool is closed", cmd_stop,
 	 stop_options, false},
-	{"status", NULL, "", 0, 0, "say how the pool and its daemon are", cmd_status, no_options, false},
-	{"create", NULL, "VOL SIZE", 2, 2, "make an empty volume", cmd_create, create_options, false},
-	{"rm", "destroy", "NAME...", 1, -1, "remove volumes and snapshots", cmd_rm, rm_options, false},
-	{"rename", NULL, "NAME NEW", 2, 2, "rename a volume or snapshot", cmd_rename, no_options, false},
+	{"status", NULL, "", 0, 0, "say how the pool and its daemon are", cmd_status, no_options,
+	 false},
+	{"create", NULL, "VOL SIZE", 2, 2, "make an empty volume", cmd_create, create_options,
+	 false},
+	{"rm", "destroy", "NAME...", 1, -1, "remove volumes and snapshots", cmd_rm, rm_options,
+	 false},
+	{"rename", NULL, "NAME NEW", 2, 2, "rename a volume or snapshot", cmd_rename, no_options,
+	 false},
 	{"resize", NULL, "VOL SIZE", 2, 2, "make a volume larger or smaller", cmd_resize,
 	 resize_options, false},
 	{"ls", "list", "[NAME...]", 0, -1, "list volumes and snapshots", cmd_ls, no_options, false},
 	{"tree", NULL, "", 0, 0, "draw what was made from what", cmd_tree, no_options, false},
-	{"info", NULL, "NAME", 1, 1, "tell all about a volume or snapshot", cmd_info, no_options, false},
-	{"df", NULL, "", 0, 0, "show how space is used and shared", cmd_df, no_options, false},
-	{"uri", NULL, "NAME", 1, 1, "print the NBD URI of a volume or snapshot", cmd_uri, no_options,
+	{"info", NULL, "NAME", 1, 1, "tell all about a volume or snapshot", cmd_info, no_options,
 	 false},
+	{"df", NULL, "", 0, 0, "show how space is used and shared", cmd_df, no_options, false},
+	{"uri", NULL, "NAME", 1, 1, "print the NBD URI of a volume or snapshot", cmd_uri,
+	 no_options, false},
 	{"snapshot", "snap", "VOL[@SNAP]...", 1, -1, "take snapshots, all at one instant",
 	 cmd_snapshot, no_options, false},
 	{"clone", NULL, "NAME NEW... | -n N NAME PREFIX", 2, -1,

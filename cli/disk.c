@@ -11,10 +11,10 @@
 #include "cli.h"
 
 struct disk {
-	struct cowbd_client *client;	/* one of these two */
+	struct cowbd_client *client; /* one of these two */
 	struct nbd_handle *nbd;
 	uint64_t size;
-	bool extents;			/* the server tells them */
+	bool extents; /* the server tells them */
 };
 
 static int complain_nbd(void)

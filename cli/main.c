@@ -12,7 +12,7 @@
 
 #include "cli.h"
 
-#define OPTION_BASE 256		/* getopt's value of option 0 */
+#define OPTION_BASE 256 /* getopt's value of option 0 */
 #define WORDS_MAX 128
 
 /* getopt's tables for the options that use lists, one after the other. */
@@ -28,9 +28,9 @@ static void add_options(struct getopt_tables *t, const struct option_use *use)
 		const struct option_def *d = &option_defs[use->id];
 		size_t used = strlen(t->shorts);
 
-		t->longs[t->n++] = (struct option){
-			d->name, d->arg ? required_argument : no_argument, NULL,
-			OPTION_BASE + (int)use->id};
+		t->longs[t->n++] = (struct option){d->name,
+						   d->arg ? required_argument : no_argument, NULL,
+						   OPTION_BASE + (int)use->id};
 		if (d->letter)
 			snprintf(t->shorts + used, sizeof t->shorts - used, "%c%s", d->letter,
 				 d->arg ? ":" : "");
@@ -66,7 +66,7 @@ static int read_options(struct call *c, int argc, char **argv, const struct geto
 	int value;
 
 	opterr = 0;
-	optind = 0;	/* glibc: begin anew */
+	optind = 0; /* glibc: begin anew */
 	while ((value = getopt_long(argc, argv, t->shorts, t->longs, NULL)) != -1) {
 		int id;
 
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
 	struct getopt_tables t = {.shorts = "+:"};
 	int first, status;
 
-	setlocale(LC_CTYPE, "");	/* widths and lines of tables; numbers stay as they are */
+	setlocale(LC_CTYPE, ""); /* widths and lines of tables; numbers stay as they are */
 	add_options(&t, global_options);
 	status = read_options(&c, argc, argv, &t, &first);
 	if (status)

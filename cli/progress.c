@@ -11,7 +11,7 @@
 #include "cli.h"
 
 #define INTERVAL_MS 100
-#define DELAY_MS 500	/* what is over sooner needs no bar */
+#define DELAY_MS 500 /* what is over sooner needs no bar */
 #define BAR 30
 
 static bool drawn;

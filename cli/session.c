@@ -49,20 +49,22 @@ static int connect_trouble(const char *path, int err)
 	switch (-err) {
 	case EACCES:
 	case EPERM:
-		return complain("%s: permission denied: run as the user that serves the pool", path);
+		return complain("%s: permission denied: run as the user that serves the pool",
+				path);
 	case EPROTO:
 		return complain("%s: another protocol than this cowbd's: use the cowbd that the "
-				"daemon came with", path);
+				"daemon came with",
+				path);
 	case ETIMEDOUT:
 		return complain("%s: the daemon doesn't answer: look at its log, or kill it", path);
-	default:
-		return complain("%s: can't connect: %s", path, strerror(-err));
+	default: return complain("%s: can't connect: %s", path, strerror(-err));
 	}
 }
 
 static bool nobody_listens(int err)
 {
-	return err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR;
+	return err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR ||
+	       err == -ENAMETOOLONG; /* serve refuses such a path */
 }
 
 /* ---- by path ------------------------------------------------------------------------ */
@@ -121,7 +123,8 @@ static int find_by_name(const char *name, struct session *s)
 	err = client_connect(ctl, &s->daemon, &s->hello);
 	if (nobody_listens(err))
 		return complain("no pool %s: no such file, and no daemon serves a pool of that "
-				"name: `cowbd init %s` makes one", name, name);
+				"name: `cowbd init %s` makes one",
+				name, name);
 	return err ? connect_trouble(ctl, err) : learn_from_daemon(s);
 }
 
@@ -129,7 +132,7 @@ struct served {
 	struct client *client[SERVED_MAX];
 	struct hello hello[SERVED_MAX];
 	size_t n;
-	int denied;	/* sockets of others */
+	int denied; /* sockets of others */
 };
 
 /* Connects to every daemon that answers; links are second names and left out. */
@@ -176,7 +179,8 @@ static int find_only(struct session *s)
 		return complain("%zu pools are served: say which with -p POOL", all.n);
 	if (all.denied)
 		return complain("the daemons in %s belong to another user: say -p POOL, or run as "
-				"that user", dir);
+				"that user",
+				dir);
 	return complain("which pool? none is served: say -p POOL, or set COWBD_POOL");
 }
 

@@ -18,7 +18,7 @@
 #include "cli.h"
 
 #define SECTOR 512u
-#define FRACTION_DIGITS 9	/* more change no size that fits */
+#define FRACTION_DIGITS 9 /* more change no size that fits */
 
 static const char unit_letters[] = "KMGTPE";
 
@@ -73,7 +73,8 @@ int parse_size(const char *text, const char *what, uint64_t *ret_bytes)
 		return not_a_size(text, what);
 	/* number < 2^67 even after one digit too many, unit <= 2^60: the product fits */
 	if (number > INT64_MAX || number * unit / scale > INT64_MAX) {
-		complain("%s %s is beyond what 64 bits hold: the most is 4E for a volume", what, text);
+		complain("%s %s is beyond what 64 bits hold: the most is 4E for a volume", what,
+			 text);
 		return USAGE;
 	}
 	*ret_bytes = (uint64_t)(number * unit / scale);
@@ -92,8 +93,8 @@ int parse_disk_size(const char *text, const char *what, uint64_t *ret_bytes)
 		return USAGE;
 	}
 	if (bytes % SECTOR) {
-		complain("%s %s is no multiple of 512 bytes: the next one up is %" PRIu64, what, text,
-			 bytes / SECTOR * SECTOR + SECTOR);
+		complain("%s %s is no multiple of 512 bytes: the next one up is %" PRIu64, what,
+			 text, bytes / SECTOR * SECTOR + SECTOR);
 		return USAGE;
 	}
 	*ret_bytes = bytes;

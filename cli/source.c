@@ -30,10 +30,10 @@
 
 struct source {
 	const char *format;
-	char *what;		/* for messages */
-	int fd;			/* file or stream, else -1 */
+	char *what; /* for messages */
+	int fd;     /* file or stream, else -1 */
 	bool stream;
-	pid_t helper;		/* that feeds the stream, 0 none */
+	pid_t helper; /* that feeds the stream, 0 none */
 	struct nbd_handle *nbd;
 	bool extents;
 	uint64_t size;
@@ -47,7 +47,7 @@ struct image_format {
 	size_t offset;
 	const char *magic;
 	size_t len;
-	const char *tool, *package;	/* program that reads it; NULL: ourselves */
+	const char *tool, *package; /* program that reads it; NULL: ourselves */
 };
 
 static const struct image_format formats[] = {
@@ -57,7 +57,10 @@ static const struct image_format formats[] = {
 	{"vdi", 64, "\x7f\x10\xda\xbe", 4, "qemu-nbd", "qemu-utils"},
 	{"vhdx", 0, "vhdxfile", 8, "qemu-nbd", "qemu-utils"},
 	{"gz", 0, "\x1f\x8b", 2, "gzip", "gzip"},
-	{"xz", 0, "\xfd" "7zXZ\0", 6, "xz", "xz-utils"},
+	{"xz", 0,
+	 "\xfd"
+	 "7zXZ\0",
+	 6, "xz", "xz-utils"},
 	{"raw", 0, NULL, 0, NULL, NULL},
 };
 #define RAW (&formats[ARRAY_SIZE(formats) - 1])
@@ -126,10 +129,10 @@ static int decompress(struct source *x, const char *tool, int in)
 	x->helper = fork();
 	if (x->helper == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		signal(SIGINT, SIG_IGN);	/* we clean up, and end it */
+		signal(SIGINT, SIG_IGN); /* we clean up, and end it */
 		dup2(in, STDIN_FILENO);
 		dup2(pipes[1], STDOUT_FILENO);
-		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);	/* we say it */
+		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO); /* we say it */
 		execlp(tool, tool, "-dc", (char *)NULL);
 		_exit(127);
 	}
@@ -149,7 +152,7 @@ static int complain_nbd(const struct source *x)
 {
 	const char *text = nbd_get_error();
 
-	if (interrupted())	/* the helper was, too: that is no news */
+	if (interrupted()) /* the helper was, too: that is no news */
 		return FAILED;
 	return complain("%s: %s", x->what, text ? text : "NBD: unknown error");
 }
@@ -201,12 +204,21 @@ static int open_image(struct source *x, const struct image_format *f, const char
 	if (!option || !file)
 		return complain("no memory for a command");
 	/* one clear line, and that is ours: so its own goes nowhere */
-	char *argv[] = {"sh", "-c", "exec \"$@\" 2>/dev/null", "sh", (char *)f->tool, "--read-only",
-			option, "--persistent", file, NULL};
+	char *argv[] = {"sh",
+			"-c",
+			"exec \"$@\" 2>/dev/null",
+			"sh",
+			(char *)f->tool,
+			"--read-only",
+			option,
+			"--persistent",
+			file,
+			NULL};
 
 	if (nbd_connect_systemd_socket_activation(x->nbd, argv) < 0)
-		return complain("%s can't be read as %s: is it damaged? `qemu-img info %s` tells more",
-				x->what, f->name, x->what);
+		return complain(
+			"%s can't be read as %s: is it damaged? `qemu-img info %s` tells more",
+			x->what, f->name, x->what);
 	return start_nbd(x);
 }
 
@@ -243,10 +255,13 @@ static int check_stream(struct source *x, bool told)
 	if (f == RAW || told)
 		return DONE;
 	if (is_compressed(f) && !x->helper)
-		return complain("%s holds %s: read it with --format %s, or as it is with --format raw",
-				x->what, f->name, f->name);
-	return complain("%s holds a %s image, which can't be read from a stream: write it to a file "
-			"first, or take it as it is with --format raw", x->what, f->name);
+		return complain(
+			"%s holds %s: read it with --format %s, or as it is with --format raw",
+			x->what, f->name, f->name);
+	return complain(
+		"%s holds a %s image, which can't be read from a stream: write it to a file "
+		"first, or take it as it is with --format raw",
+		x->what, f->name);
 }
 
 static int open_stdin(struct source *x, const struct image_format *f)
@@ -278,7 +293,8 @@ static int size_of_file(struct source *x, const struct stat *st)
 		return DONE;
 	}
 	if (ioctl(x->fd, BLKGETSIZE64, &x->size) < 0)
-		return complain("%s: can't tell the size of the device: %s", x->what, strerror(errno));
+		return complain("%s: can't tell the size of the device: %s", x->what,
+				strerror(errno));
 	return DONE;
 }
 
@@ -389,7 +405,7 @@ static int file_extent(struct source *x, uint64_t offset, uint64_t *ret_end, boo
 {
 	off_t data = lseek(x->fd, (off_t)offset, SEEK_DATA), hole;
 
-	if (data < 0 && errno == ENXIO) {	/* no data from here to the end */
+	if (data < 0 && errno == ENXIO) { /* no data from here to the end */
 		*ret_data = false;
 		*ret_end = x->size;
 		return DONE;
@@ -434,7 +450,8 @@ static int take_extents(void *opaque, const char *context, uint64_t offset, uint
 
 int source_extent(struct source *x, uint64_t offset, uint64_t *ret_end, bool *ret_data)
 {
-	uint64_t left = x->size - offset, len = left < (UINT64_C(1) << 31) ? left : UINT64_C(1) << 31;
+	uint64_t left = x->size - offset,
+		 len = left < (UINT64_C(1) << 31) ? left : UINT64_C(1) << 31;
 	struct nbd_first f = {.end = offset + len, .data = true};
 
 	if (x->nbd && x->extents) {

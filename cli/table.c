@@ -28,8 +28,8 @@ static const struct column *find_column(const struct column *columns, size_t n, 
 	return NULL;
 }
 
-static int no_column(const struct call *c, const struct column *columns, size_t n,
-		     const char *name, size_t len)
+static int no_column(const struct call *c, const struct column *columns, size_t n, const char *name,
+		     size_t len)
 {
 	char all[512] = "";
 	size_t used = 0;
@@ -112,8 +112,10 @@ static int add_columns(struct libscols_table *t, const struct choice *choice, bo
 {
 	for (size_t i = 0; i < choice->n; i++) {
 		const struct column *column = choice->column[i];
-		int flags = column->kind == CELL_NUMBER || column->kind == CELL_SIZE ?
-			SCOLS_FL_RIGHT : column->kind == CELL_TREE && tree ? SCOLS_FL_TREE : 0;
+		int flags = column->kind == CELL_NUMBER || column->kind == CELL_SIZE
+				    ? SCOLS_FL_RIGHT
+			    : column->kind == CELL_TREE && tree ? SCOLS_FL_TREE
+								: 0;
 
 		if (!scols_table_new_column(t, column->name, 0, flags))
 			return complain("no memory for a table");
@@ -128,7 +130,8 @@ static int add_rows(const struct call *c, struct libscols_table *t, const struct
 	json_t *row;
 
 	/* parents may come after their children: make all lines before joining any */
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		lines[i] = scols_new_line();
 		if (!lines[i] || scols_line_alloc_cells(lines[i], choice->n) < 0)
 			return complain("no memory for a table");
@@ -140,7 +143,8 @@ static int add_rows(const struct call *c, struct libscols_table *t, const struct
 				return complain("no memory for a table");
 		}
 	}
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		if (parent && parent[i] >= 0)
 			scols_line_add_child(lines[parent[i]], lines[i]);
 		if (scols_table_add_line(t, lines[i]) < 0)

@@ -17,7 +17,7 @@ struct admin_command {
 	const char *name;
 	admin_run run;
 	bool reads_only;
-	const char *args;	/* names, each with a space around it */
+	const char *args; /* names, each with a space around it */
 };
 
 static const struct admin_command commands[] = {
@@ -109,7 +109,8 @@ int arg_bytes(const struct admin_request *r, const char *key, uint64_t *ret)
 	return 0;
 }
 
-int arg_names(const struct admin_request *r, const char *key, const char ***ret_names, size_t *ret_n)
+int arg_names(const struct admin_request *r, const char *key, const char ***ret_names,
+	      size_t *ret_n)
 {
 	json_t *list = json_object_get(r->args, key), *v;
 	size_t n = json_array_size(list), i;
@@ -120,7 +121,8 @@ int arg_names(const struct admin_request *r, const char *key, const char ***ret_
 	names = calloc(n, sizeof *names);
 	if (!names)
 		return fail(-ENOMEM, "no memory for %zu names", n);
-	json_array_foreach(list, i, v) {
+	json_array_foreach(list, i, v)
+	{
 		if (!json_is_string(v))
 			return fail(-EINVAL, "argument \"%s\" must be an array of names", key);
 		names[i] = json_string_value(v);
@@ -159,7 +161,8 @@ static int check_args(const struct admin_command *c, json_t *args)
 
 	if (args && !json_is_object(args))
 		return fail(-EINVAL, "arguments must be an object");
-	json_object_foreach(args, key, value) {
+	json_object_foreach(args, key, value)
+	{
 		snprintf(padded, sizeof padded, " %.60s ", key);
 		if (!strstr(c->args, padded) || strchr(key, ' '))
 			return fail(-EINVAL, "%s knows no argument \"%.60s\"", c->name, key);

@@ -43,10 +43,13 @@ int note_overcommit(struct admin_request *r, uint64_t virtual_before, json_t *an
 	over = i.virtual_bytes > i.block_zones_bytes;
 	json_object_set_new(answer, "overcommitted", json_boolean(over));
 	if (over && virtual_before <= i.block_zones_bytes)
-		json_object_set_new(answer, "note", json_sprintf(
-			"the volumes promise %s together, and the pool can hold %s: watch "
-			"`cowbd df`, and grow the pool before it is full",
-			human(i.virtual_bytes, promised), human(i.block_zones_bytes, held)));
+		json_object_set_new(
+			answer, "note",
+			json_sprintf(
+				"the volumes promise %s together, and the pool can hold %s: watch "
+				"`cowbd df`, and grow the pool before it is full",
+				human(i.virtual_bytes, promised),
+				human(i.block_zones_bytes, held)));
 	return answer ? 0 : fail(-ENOMEM, "no memory for the answer");
 }
 
@@ -57,7 +60,8 @@ static int check_size(uint64_t size)
 		return with_hint(fail(-EINVAL, "a volume of size zero can't be"),
 				 "give at least %u bytes", SECTOR);
 	if (size % SECTOR)
-		return with_hint(fail(-EINVAL, "size %" PRIu64 " is no multiple of %u", size, SECTOR),
+		return with_hint(fail(-EINVAL, "size %" PRIu64 " is no multiple of %u", size,
+				      SECTOR),
 				 "the next one up is %" PRIu64, round_up(size, SECTOR));
 	return 0;
 }
@@ -195,9 +199,9 @@ int admin_grow(struct admin_request *r, json_t **ret_ok)
 	if (err)
 		return err;
 	cowbd_pool_info(r->pool, &i);
-	return answer_with(json_pack("{s:I, s:I, s:I}", "size", (json_int_t)i.size,
-				     "capacity", (json_int_t)i.block_zones_bytes,
-				     "free", (json_int_t)i.free_bytes),
+	return answer_with(json_pack("{s:I, s:I, s:I}", "size", (json_int_t)i.size, "capacity",
+				     (json_int_t)i.block_zones_bytes, "free",
+				     (json_int_t)i.free_bytes),
 			   ret_ok);
 }
 

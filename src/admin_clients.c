@@ -95,11 +95,11 @@ int clients_json(struct cowbd_pool *p, uint64_t object, json_t **ret_list)
 	for (size_t i = 0; i < n; i++) {
 		if (object && list[i].object != object)
 			continue;
-		json_array_append_new(out, json_pack("{s:s, s:s, s:b, s:I, s:I}",
-						     "name", list[i].name, "peer", list[i].peer,
-						     "attached", list[i].attached,
-						     "requests", (json_int_t)list[i].requests,
-						     "id", (json_int_t)list[i].object));
+		json_array_append_new(out,
+				      json_pack("{s:s, s:s, s:b, s:I, s:I}", "name", list[i].name,
+						"peer", list[i].peer, "attached", list[i].attached,
+						"requests", (json_int_t)list[i].requests, "id",
+						(json_int_t)list[i].object));
 	}
 	return answer_with(out, ret_list);
 }

@@ -38,8 +38,8 @@ static int send_batch(struct diff_run *d)
 static int add_extent(void *opaque, uint64_t offset, uint64_t length, char kind)
 {
 	struct diff_run *d = opaque;
-	json_t *e = json_pack("{s:I, s:I, s:s}", "offset", (json_int_t)offset,
-			      "length", (json_int_t)length, "kind", kind == 'z' ? "zero" : "data");
+	json_t *e = json_pack("{s:I, s:I, s:s}", "offset", (json_int_t)offset, "length",
+			      (json_int_t)length, "kind", kind == 'z' ? "zero" : "data");
 
 	if (!e || json_array_append_new(d->batch, e) < 0)
 		return fail(-ENOMEM, "no memory for extents");
@@ -69,9 +69,8 @@ int admin_diff(struct admin_request *r, json_t **ret_ok)
 		json_decref(d.batch);
 		return err;
 	}
-	answer = json_pack("{s:I, s:I, s:I}", "count", (json_int_t)d.extents,
-			   "data_bytes", (json_int_t)d.changed,
-			   "zero_bytes", (json_int_t)d.unmapped);
+	answer = json_pack("{s:I, s:I, s:I}", "count", (json_int_t)d.extents, "data_bytes",
+			   (json_int_t)d.changed, "zero_bytes", (json_int_t)d.unmapped);
 	if (r->progress)
 		json_decref(d.batch);
 	else
@@ -110,8 +109,8 @@ static void pass_progress(void *opaque, uint64_t done, uint64_t total)
 
 	if (!c->progress)
 		return;
-	message = json_pack("{s:I, s:I, s:s}", "done", (json_int_t)done,
-			    "total", (json_int_t)total, "what", "check");
+	message = json_pack("{s:I, s:I, s:s}", "done", (json_int_t)done, "total", (json_int_t)total,
+			    "what", "check");
 	c->progress(c->opaque, message);
 	json_decref(message);
 }
@@ -132,16 +131,13 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 		json_decref(c.findings);
 		return err;
 	}
-	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-				     "damages", (json_int_t)res.damages,
-				     "leaks", (json_int_t)res.leaks,
-				     "notes", (json_int_t)res.notes,
-				     "pages", (json_int_t)res.pages,
-				     "blocks", (json_int_t)res.blocks,
-				     "objects", (json_int_t)res.objects,
-				     "journal_batches", (json_int_t)res.journal_batches,
-				     "journal_records", (json_int_t)res.journal_records,
-				     "findings", c.findings),
+	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "damages",
+				     (json_int_t)res.damages, "leaks", (json_int_t)res.leaks,
+				     "notes", (json_int_t)res.notes, "pages", (json_int_t)res.pages,
+				     "blocks", (json_int_t)res.blocks, "objects",
+				     (json_int_t)res.objects, "journal_batches",
+				     (json_int_t)res.journal_batches, "journal_records",
+				     (json_int_t)res.journal_records, "findings", c.findings),
 			   ret_ok);
 }
 

@@ -56,7 +56,8 @@ static int make_names(const char *const *given, size_t n, unsigned try,
 
 	time_name(try, stamp);
 	for (size_t i = 0; s.full && i < n; i++)
-		if (asprintf(&s.full[i], strchr(given[i], '@') ? "%s" : "%s@%s", given[i], stamp) < 0) {
+		if (asprintf(&s.full[i], strchr(given[i], '@') ? "%s" : "%s@%s", given[i], stamp) <
+		    0) {
 			s.full[i] = NULL;
 			cleanup_names(&s);
 		}
@@ -177,7 +178,8 @@ static int rollback_target(const char *name, bool undo, struct rollback *b)
 		return with_hint(fail(-EINVAL, "undo takes a volume, and %s is a snapshot", name),
 				 "leave away what follows the @");
 	if (!undo && !at)
-		return with_hint(fail(-EINVAL, "%s is a volume: roll back to which snapshot?", name),
+		return with_hint(fail(-EINVAL, "%s is a volume: roll back to which snapshot?",
+				      name),
 				 "say %s@SNAP, or --undo %s for the state before the last rollback",
 				 name, name);
 	snprintf(b->volume, sizeof b->volume, "%.*s", (int)(at ? at - name : 255), name);
@@ -232,11 +234,10 @@ int admin_rollback(struct admin_request *r, json_t **ret_ok)
 	if (err)
 		return err;
 	keep = b.keep ? b.keep : BEFORE_ROLLBACK;
-	return answer_with(b.flags & COWBD_DISCARD
-				   ? json_pack("{s:s, s:s, s:n}", "volume", b.volume, "to",
-					       b.snapshot, "kept")
-				   : json_pack("{s:s, s:s, s:o}", "volume", b.volume, "to",
-					       b.snapshot, "kept",
-					       json_sprintf("%s@%s", b.volume, keep)),
-			   ret_ok);
+	return answer_with(
+		b.flags & COWBD_DISCARD
+			? json_pack("{s:s, s:s, s:n}", "volume", b.volume, "to", b.snapshot, "kept")
+			: json_pack("{s:s, s:s, s:o}", "volume", b.volume, "to", b.snapshot, "kept",
+				    json_sprintf("%s@%s", b.volume, keep)),
+		ret_ok);
 }

@@ -10,9 +10,9 @@
 
 struct admin_request {
 	struct cowbd_pool *pool;
-	const struct admin_host *host;	/* NULL: no daemon */
-	json_t *args;			/* an object, or NULL */
-	admin_progress progress;	/* may be NULL */
+	const struct admin_host *host; /* NULL: no daemon */
+	json_t *args;                  /* an object, or NULL */
+	admin_progress progress;       /* may be NULL */
 	void *opaque;
 };
 

@@ -10,10 +10,10 @@
 #include "admin_internal.h"
 
 struct removal {
-	struct cowbd_object *all;	/* of the pool */
+	struct cowbd_object *all; /* of the pool */
 	size_t total;
-	bool *goes;			/* all[i] is in the set */
-	size_t n;			/* how many go */
+	bool *goes; /* all[i] is in the set */
+	size_t n;   /* how many go */
 };
 
 static void cleanup_removal(struct removal *m)
@@ -140,14 +140,15 @@ int admin_rm(struct admin_request *r, json_t **ret_ok)
 	collect(&m, names, ids, list);
 	if (dry_run) {
 		err = cowbd_remove_frees(r->pool, names, m.n, 0, &frees);
-		return err ? err : answer_with(json_pack("{s:b, s:O, s:I}", "dry_run", true,
-							 "removed", list, "frees",
-							 (json_int_t)frees),
-					       ret_ok);
+		return err ? err
+			   : answer_with(json_pack("{s:b, s:O, s:I}", "dry_run", true, "removed",
+						   list, "frees", (json_int_t)frees),
+					 ret_ok);
 	}
 	err = clear_clients(r, ids, m.n, force, "remove");
 	if (!err)
 		err = cowbd_remove(r->pool, names, m.n, flags | (force ? COWBD_IGNORE_CLIENTS : 0));
-	return err ? err : answer_with(json_pack("{s:b, s:O}", "dry_run", false, "removed", list),
-				       ret_ok);
+	return err ? err
+		   : answer_with(json_pack("{s:b, s:O}", "dry_run", false, "removed", list),
+				 ret_ok);
 }

@@ -29,20 +29,14 @@ json_t *object_json(const struct cowbd_object *o)
 
 	utc_time(o->created, created);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:i, s:s, s:I, s:I, s:s?, s:b, s:b, s:i}",
-			 "name", o->name,
-			 "kind", o->kind == COWBD_VOLUME ? "volume" : "snapshot",
-			 "id", (json_int_t)o->id,
-			 "size", (json_int_t)o->size,
-			 "created", created,
-			 "created_ns", (json_int_t)o->created,
-			 "sector_size", o->sector_size ? (int)o->sector_size : 512,
-			 "label", label_name(o->label),
-			 "volume_id", (json_int_t)o->volume,
-			 "parent_id", (json_int_t)o->parent,
-			 "parent", o->parent_name[0] ? o->parent_name : NULL,
-			 "before_rollback", (o->flags & COWBD_FLAG_BEFORE_ROLLBACK) != 0,
-			 "ephemeral", (o->flags & COWBD_FLAG_EPHEMERAL) != 0,
-			 "clients", (int)o->clients);
+			 "name", o->name, "kind", o->kind == COWBD_VOLUME ? "volume" : "snapshot",
+			 "id", (json_int_t)o->id, "size", (json_int_t)o->size, "created", created,
+			 "created_ns", (json_int_t)o->created, "sector_size",
+			 o->sector_size ? (int)o->sector_size : 512, "label", label_name(o->label),
+			 "volume_id", (json_int_t)o->volume, "parent_id", (json_int_t)o->parent,
+			 "parent", o->parent_name[0] ? o->parent_name : NULL, "before_rollback",
+			 (o->flags & COWBD_FLAG_BEFORE_ROLLBACK) != 0, "ephemeral",
+			 (o->flags & COWBD_FLAG_EPHEMERAL) != 0, "clients", (int)o->clients);
 }
 
 static int add_usage(struct cowbd_pool *p, const char *name, json_t *object,
@@ -78,7 +72,7 @@ static int list_objects(struct cowbd_pool *p, bool usage, struct cowbd_usage *to
 			return fail(-ENOMEM, "no memory for a list of %zu objects", n);
 		if (usage)
 			err = add_usage(p, list[i].name, object, &u);
-		if (err == -ENOENT) {	/* removed meanwhile */
+		if (err == -ENOENT) { /* removed meanwhile */
 			json_array_remove(out, json_array_size(out) - 1);
 			err = 0;
 		}
@@ -141,18 +135,14 @@ int admin_df(struct admin_request *r, json_t **ret_ok)
 	used = i.used_blocks * i.block_bytes;
 	return answer_with(
 		json_pack("{s:o, s:{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}",
-			  "objects", list, "pool",
-			  "name", i.name,
-			  "size", (json_int_t)i.size,
-			  "capacity", (json_int_t)i.block_zones_bytes,
-			  "virtual", (json_int_t)i.virtual_bytes,
-			  "mapped", (json_int_t)total.mapped,
-			  "exclusive", (json_int_t)total.exclusive,
-			  "shared", (json_int_t)(used > total.exclusive ? used - total.exclusive : 0),
-			  "used", (json_int_t)used,
-			  "saved", (json_int_t)(total.mapped > used ? total.mapped - used : 0),
-			  "metadata", (json_int_t)i.metadata_bytes,
-			  "free", (json_int_t)i.free_bytes),
+			  "objects", list, "pool", "name", i.name, "size", (json_int_t)i.size,
+			  "capacity", (json_int_t)i.block_zones_bytes, "virtual",
+			  (json_int_t)i.virtual_bytes, "mapped", (json_int_t)total.mapped,
+			  "exclusive", (json_int_t)total.exclusive, "shared",
+			  (json_int_t)(used > total.exclusive ? used - total.exclusive : 0), "used",
+			  (json_int_t)used, "saved",
+			  (json_int_t)(total.mapped > used ? total.mapped - used : 0), "metadata",
+			  (json_int_t)i.metadata_bytes, "free", (json_int_t)i.free_bytes),
 		ret_ok);
 }
 
@@ -165,17 +155,39 @@ static json_t *counters_json(const struct cowbd_pool_info *i)
 		size_t offset;
 	} fields[] = {
 #define COUNTER(f) {#f, offsetof(struct cowbd_pool_info, f)}
-		COUNTER(faults), COUNTER(faults_no_copy), COUNTER(bytes_copied),
-		COUNTER(in_place_writes), COUNTER(map_pages_copied), COUNTER(commits),
-		COUNTER(checkpoints), COUNTER(journal_bytes_written),
-		COUNTER(checkpoint_bytes_written), COUNTER(blocks_reclaimed),
-		COUNTER(replayed_journal), COUNTER(replayed_tail), COUNTER(zones_given_back),
-		COUNTER(generation), COUNTER(records), COUNTER(durable_records),
-		COUNTER(cache_bytes), COUNTER(cache_bound_bytes), COUNTER(dirty_pages),
-		COUNTER(size), COUNTER(journal_bytes), COUNTER(zones), COUNTER(free_zones),
-		COUNTER(data_zones), COUNTER(meta_zones), COUNTER(reserve_zones),
-		COUNTER(used_blocks), COUNTER(free_bytes), COUNTER(metadata_bytes),
-		COUNTER(volumes), COUNTER(snapshots), COUNTER(dying), COUNTER(virtual_bytes),
+		COUNTER(faults),
+		COUNTER(faults_no_copy),
+		COUNTER(bytes_copied),
+		COUNTER(in_place_writes),
+		COUNTER(map_pages_copied),
+		COUNTER(commits),
+		COUNTER(checkpoints),
+		COUNTER(journal_bytes_written),
+		COUNTER(checkpoint_bytes_written),
+		COUNTER(blocks_reclaimed),
+		COUNTER(replayed_journal),
+		COUNTER(replayed_tail),
+		COUNTER(zones_given_back),
+		COUNTER(generation),
+		COUNTER(records),
+		COUNTER(durable_records),
+		COUNTER(cache_bytes),
+		COUNTER(cache_bound_bytes),
+		COUNTER(dirty_pages),
+		COUNTER(size),
+		COUNTER(journal_bytes),
+		COUNTER(zones),
+		COUNTER(free_zones),
+		COUNTER(data_zones),
+		COUNTER(meta_zones),
+		COUNTER(reserve_zones),
+		COUNTER(used_blocks),
+		COUNTER(free_bytes),
+		COUNTER(metadata_bytes),
+		COUNTER(volumes),
+		COUNTER(snapshots),
+		COUNTER(dying),
+		COUNTER(virtual_bytes),
 #undef COUNTER
 	};
 	json_t *out = json_object();
@@ -200,10 +212,9 @@ int admin_status(struct admin_request *r, json_t **ret_ok)
 		return err;
 	cowbd_pool_info(r->pool, &i);
 	answer = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:s, s:b, s:b, s:s, s:b, s:o}",
-			   "path", i.path, "name", i.name, "uuid", i.uuid,
-			   "dev", (json_int_t)i.dev, "ino", (json_int_t)i.ino,
-			   "software", cowbd_version(), "block_size", (int)i.block_bytes,
-			   "io", i.io, "tail", i.tail, "read_only", i.read_only,
+			   "path", i.path, "name", i.name, "uuid", i.uuid, "dev", (json_int_t)i.dev,
+			   "ino", (json_int_t)i.ino, "software", cowbd_version(), "block_size",
+			   (int)i.block_bytes, "io", i.io, "tail", i.tail, "read_only", i.read_only,
 			   "failed", i.failed, "failure", i.failure, "was_clean", i.was_clean,
 			   "clients", clients);
 	json_object_update_new(answer, counters_json(&i));

@@ -34,7 +34,7 @@
 
 struct zone zone_unknown;
 
-/* ---- findings ------------------------------------------------------------------ */
+/* ---- findings ------------------------------------------------------------ */
 
 void check_found(struct check *c, enum cowbd_damage_kind kind, uint64_t offset, const char *fmt,
 		 ...)
@@ -65,7 +65,7 @@ void check_progress(struct check *c, bool last)
 				 c->total);
 }
 
-/* ---- pages ---------------------------------------------------------------------- */
+/* ---- pages --------------------------------------------------------------- */
 
 /* Reads a page above the maps: 1, 0 if it can't be (reported), or -ENOMEM. */
 static int read_table(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
@@ -85,7 +85,7 @@ static int read_table(struct check *c, uint64_t page, struct le32 slot, enum pag
 	return 1;
 }
 
-/* ---- superblock ------------------------------------------------------------------- */
+/* ---- superblock ---------------------------------------------------------- */
 
 /* The copies say the same. */
 static bool super_equal(const struct disk_super *a, const struct disk_super *b)
@@ -178,7 +178,7 @@ static void check_size(struct check *c)
 			    "the last session ended in a failed sync");
 }
 
-/* ---- zones -------------------------------------------------------------------------- */
+/* ---- zones --------------------------------------------------------------- */
 
 static struct zone *zone_new(bool meta, unsigned units)
 {
@@ -413,7 +413,7 @@ static int load_dying(struct check *c)
 	return 0;
 }
 
-/* ---- what is left ------------------------------------------------------------------------------ */
+/* ---- what is left -------------------------------------------------------- */
 
 static void report_leak(struct check *c, const struct zone *z, uint64_t zone, unsigned from,
 			unsigned to)
@@ -478,7 +478,7 @@ static void check_left(struct check *c)
 		each_zone(c, find_leaks);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------- */
+/* ---- all ----------------------------------------------------------------- */
 
 static int check_all(struct check *c)
 {

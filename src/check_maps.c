@@ -11,7 +11,7 @@
 
 #define FIRST_UNKNOWN UINT64_MAX
 
-/* ---- references ------------------------------------------------------------------------ */
+/* ---- references ---------------------------------------------------------- */
 
 struct zone *check_refer(struct check *c, const struct reference *ref, bool meta,
 			 unsigned *ret_unit)
@@ -208,7 +208,7 @@ static int walk_map(struct check *c, const struct reference *ref, unsigned level
 	return err < 0 ? err : 0;
 }
 
-/* ---- catalog ----------------------------------------------------------------------------- */
+/* ---- catalog ------------------------------------------------------------- */
 
 static int add_object(struct check *c, const struct disk_object *d, uint64_t offset)
 {
@@ -375,7 +375,7 @@ static void check_names(struct check *c, const struct object **order)
 	}
 }
 
-/* ---- maps of objects ------------------------------------------------------------------------ */
+/* ---- maps of objects ----------------------------------------------------- */
 
 /* The current content of a map page that the walk has been at: 1, 0, -ENOMEM. */
 static int read_again(struct check *c, uint64_t page, unsigned level, uint64_t first, void *buf)

@@ -29,7 +29,7 @@ static bool all_zero(const void *p, size_t len)
 	return true;
 }
 
-/* ---- geometry -------------------------------------------------------------- */
+/* ---- geometry ------------------------------------------------------------ */
 
 void geometry_init(struct geometry *g, uint64_t zones, uint64_t journal_zones, unsigned block_shift)
 {
@@ -83,7 +83,7 @@ static bool fanout_divides(unsigned power, uint64_t n)
 	return (n & ((UINT64_C(1) << (MAP_SHIFT * power)) - 1)) == 0;
 }
 
-/* ---- pages ----------------------------------------------------------------- */
+/* ---- pages --------------------------------------------------------------- */
 
 const char *page_kind_name(enum page_kind kind)
 {
@@ -154,7 +154,7 @@ static uint64_t own_offset(const struct disk_page *h)
 	return get64(h->offset);
 }
 
-/* ---- names ----------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 /* Decodes one code point from at most len bytes: its length, or 0 if it is not UTF-8
  * (overlong forms, surrogates and numbers above U+10FFFF are not). */
@@ -230,7 +230,7 @@ static bool padded_with_zeros(const uint8_t *field, size_t size)
 	return len < size && all_zero(field + len, size - len);
 }
 
-/* ---- superblock -------------------------------------------------------------- */
+/* ---- superblock ---------------------------------------------------------- */
 
 static int super_check_geometry(const struct disk_super *s)
 {
@@ -330,7 +330,7 @@ int super_check(const struct disk_super *s, uint64_t offset)
 	return super_check_references(s);
 }
 
-/* ---- maps ---------------------------------------------------------------------- */
+/* ---- maps ---------------------------------------------------------------- */
 
 static int map_entry_check(uint64_t at, unsigned i, uint64_t entry, bool to_page, bool catalog,
 			   const struct geometry *g)
@@ -378,7 +378,7 @@ int map_page_check(const struct disk_map *m, const struct geometry *g, bool cata
 	return 0;
 }
 
-/* ---- zones, summaries, groups ------------------------------------------------------ */
+/* ---- zones, summaries, groups -------------------------------------------- */
 
 /* Counts that are not zero; -EUCLEAN if one is above COUNT_MAX. */
 static int counts_check(const struct le16 *count, unsigned n, uint64_t at)
@@ -554,7 +554,7 @@ int dying_check(const struct disk_dying *d, const struct geometry *g)
 	return 0;
 }
 
-/* ---- catalog ----------------------------------------------------------------------- */
+/* ---- catalog ------------------------------------------------------------- */
 
 static bool sector_size_known(uint32_t bytes)
 {
@@ -674,7 +674,7 @@ int page_check(const void *page, enum page_kind kind, const uint8_t uuid[16], ui
 	return fail(-EUCLEAN, "a %s is not a page of the pool", page_kind_name(kind));
 }
 
-/* ---- records ----------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------- */
 
 enum record_shape { SHAPE_NONE, SHAPE_MAP, SHAPE_OBJECT, SHAPE_ZONE };
 

@@ -11,8 +11,9 @@
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " changed its size")
 #define FIELD(type, field, at, bytes)                                                              \
-	_Static_assert(offsetof(struct type, field) == (at), #type "." #field " moved");            \
-	_Static_assert(sizeof(((struct type *)0)->field) == (bytes), #type "." #field " changed its size")
+	_Static_assert(offsetof(struct type, field) == (at), #type "." #field " moved");           \
+	_Static_assert(sizeof(((struct type *)0)->field) == (bytes),                               \
+		       #type "." #field " changed its size")
 
 /* Whole pages, in every geometry. */
 _Static_assert(sizeof(struct disk_super) == PAGE_BYTES, "a superblock is a page");
@@ -30,8 +31,9 @@ _Static_assert(OBJECT_VOLUME == 1 && OBJECT_SNAPSHOT == 2, "object kinds are wri
 _Static_assert(LABEL_CRASH == 1 && LABEL_FLUSHED == 2 && LABEL_FROZEN == 3,
 	       "labels are written to disk");
 _Static_assert(REC_MAP == 1 && REC_UNMAP == 2 && REC_DETACH == 3 && REC_CREATE == 4 &&
-		       REC_SNAPSHOT == 5 && REC_CLONE == 6 && REC_ROLLBACK == 7 && REC_DELETE == 8 &&
-		       REC_RESIZE == 9 && REC_RENAME == 10 && REC_SET == 11 && REC_ZONE == 12,
+		       REC_SNAPSHOT == 5 && REC_CLONE == 6 && REC_ROLLBACK == 7 &&
+		       REC_DELETE == 8 && REC_RESIZE == 9 && REC_RENAME == 10 && REC_SET == 11 &&
+		       REC_ZONE == 12,
 	       "record types are written to disk");
 _Static_assert(ZONE_UNITS_MAX < 1u << 12, "a summary has 12 bits for what a zone has used");
 _Static_assert(COUNT_MAX <= UINT16_MAX, "a count has 16 bits");

@@ -63,7 +63,7 @@ static int read_super(int fd, const char *path, struct disk_super *s)
 			return 0;
 		if (err == -EINVAL && other != -EINVAL)
 			err = other;
-		else if (err != -EBADMSG)	/* the first copy's message is the better one */
+		else if (err != -EBADMSG) /* the first copy's message is the better one */
 			err = read_copy(fd, path, 0, s);
 		if (err != -EBADMSG && err != -EUCLEAN)
 			break;

@@ -85,7 +85,7 @@ static void *committer(void *opaque)
 /* Reclaim has dropped what only a checkpoint can release, and nothing else is to be taken apart. */
 static bool release_due(struct engine *e)
 {
-	return e->ndying == 0 && (space_dropped(e->space) || space_retyped(e->space) > READY_ZONES);
+	return e->ndying == 0 && space_dropped(e->space);
 }
 
 static void *checkpointer(void *opaque)

@@ -7,12 +7,12 @@ need mke2fs
 cowbd init p1 --size 256M --name mine --block-size 64K | grep -q 'pool mine: 256M in blocks of 64K'
 cowbd -p ./p1 status --json >json
 same "$(field json block_size)" 65536
-cowbd init p2.cowbd --size 1T >/dev/null
+cowbd init p2.cowbd --size 1T --journal-size 16M >/dev/null
 [ "$(($(stat -c %b p2.cowbd) * 512))" -lt 100000000 ] || fail "not sparse"
 cowbd init p3 --size 128M --preallocate >/dev/null
 [ "$(($(stat -c %b p3) * 512))" -ge 134217728 ] || fail "not preallocated"
 refuse() {
-	expect "$1" "$COWBD" init "$3" $4
+	expect "$1" "$COWBD" init "$3" ${4-}
 	says "$2"
 }
 refuse 1 'force' p1

@@ -7,7 +7,7 @@ need_plugin
 need nbdinfo
 new_pool
 cowbd create a 4M
-cowbd serve >uri 2>log &
+"$COWBD" serve >uri 2>log &
 server=$!
 wait_for 20 test -s uri
 same "$(server_pid)" "$server"

@@ -21,6 +21,6 @@ same "$(cowbd uri a)" "nbd://127.0.0.1:$port/a"
 same "$(nbdinfo --size "$(cowbd uri a)")" 4194304
 random_image img 1
 cowbd import img b
-cowbd export b out
-cmp img out
+cowbd export b copy
+cmp img copy
 cowbd stop

@@ -77,7 +77,7 @@ static uint64_t place(unsigned i)
 	return page_offset(page(i), which(i));
 }
 
-/* ---- building -------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------ */
 
 static struct disk_object *object(unsigned id)
 {
@@ -172,7 +172,7 @@ static void build(void)
 	im.record[1].more = true;
 }
 
-/* ---- writing ------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------- */
 
 static void write_at(uint64_t offset, const void *data, size_t len)
 {

@@ -22,7 +22,7 @@ static size_t nfindings;
 static struct cowbd_check_result result;
 static uint64_t progress_done, progress_total;
 
-/* ---- looking -------------------------------------------------------------------------- */
+/* ---- looking ------------------------------------------------------------- */
 
 static void note_finding(void *opaque, enum cowbd_damage_kind kind, const char *who,
 			 uint64_t offset, const char *message)
@@ -119,7 +119,7 @@ static uint64_t record_place(unsigned id)
 	       id % RECORDS_PER_PAGE * sizeof(struct disk_object);
 }
 
-/* ---- right pools ------------------------------------------------------------------------ */
+/* ---- right pools --------------------------------------------------------- */
 
 START_TEST(a_right_pool_is_clean)
 {
@@ -187,7 +187,7 @@ START_TEST(what_nothing_refers_to_may_hold_anything)
 }
 END_TEST
 
-/* ---- damage of the disk -------------------------------------------------------------------- */
+/* ---- damage of the disk -------------------------------------------------- */
 
 static const struct {
 	uint64_t page;
@@ -308,7 +308,7 @@ START_TEST(a_pool_that_was_cut_off_is_found)
 }
 END_TEST
 
-/* ---- superblock --------------------------------------------------------------------------------- */
+/* ---- superblock ---------------------------------------------------------- */
 
 START_TEST(either_copy_of_the_superblock_is_enough)
 {
@@ -417,7 +417,7 @@ START_TEST(a_failed_sync_is_noted)
 }
 END_TEST
 
-/* ---- counts ---------------------------------------------------------------------------------------- */
+/* ---- counts -------------------------------------------------------------- */
 
 START_TEST(counts_below_their_references_are_damage)
 {
@@ -503,7 +503,7 @@ START_TEST(a_page_of_checksums_belongs_to_its_zone)
 }
 END_TEST
 
-/* ---- maps ---------------------------------------------------------------------------------------------- */
+/* ---- maps ---------------------------------------------------------------- */
 
 START_TEST(entries_that_lead_nowhere_are_damage)
 {
@@ -604,7 +604,7 @@ START_TEST(nothing_may_be_mapped_beyond_the_end)
 }
 END_TEST
 
-/* ---- catalog ---------------------------------------------------------------------------------------------- */
+/* ---- catalog ------------------------------------------------------------- */
 
 static void rename_object(unsigned id, const char *name)
 {
@@ -651,7 +651,7 @@ START_TEST(two_snapshots_of_one_name_are_damage)
 }
 END_TEST
 
-/* ---- journal ------------------------------------------------------------------------------------------------- */
+/* ---- journal ------------------------------------------------------------- */
 
 START_TEST(a_torn_batch_ends_the_journal_and_is_no_damage)
 {
@@ -698,7 +698,7 @@ START_TEST(a_whole_batch_with_wrong_records_is_damage)
 }
 END_TEST
 
-/* ---- hostile ----------------------------------------------------------------------------------------------------- */
+/* ---- hostile ------------------------------------------------------------- */
 
 static uint64_t random_next(uint64_t *state)
 {
@@ -729,7 +729,7 @@ START_TEST(sealed_nonsense_neither_crashes_nor_hangs)
 			 &im.map[LEFT], &im.map[RIGHT], &im.map[OTHER], &im.map[DEAD]};
 	uint64_t seed = 1, damaged = 0;
 
-	for (unsigned round = 0; round < 3000; round++) {
+	for (unsigned round = 0; round < 2000; round++) {
 		int err;
 
 		build();
@@ -741,7 +741,7 @@ START_TEST(sealed_nonsense_neither_crashes_nor_hangs)
 		damaged += result.damages != 0 || result.leaks != 0 || err;
 		finish();
 	}
-	ck_assert_uint_gt(damaged, 1000);
+	ck_assert_uint_gt(damaged, 700);
 }
 END_TEST
 
@@ -774,6 +774,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, build, NULL);
 	tcase_add_test(c, a_right_pool_is_clean);
 	tcase_add_test(c, an_empty_pool_is_clean);

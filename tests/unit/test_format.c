@@ -47,7 +47,7 @@ static uint64_t some_block(unsigned i)
 	return some_zone() * g.zone_blocks + i;
 }
 
-/* ---- geometry ------------------------------------------------------------------ */
+/* ---- geometry ------------------------------------------------------------ */
 
 START_TEST(groups_are_counted_to_the_last_partial_one)
 {
@@ -131,7 +131,7 @@ START_TEST(integers_are_little_endian)
 }
 END_TEST
 
-/* ---- seals ---------------------------------------------------------------------- */
+/* ---- seals --------------------------------------------------------------- */
 
 static void sealed_page(uint8_t page[PAGE_BYTES])
 {
@@ -212,7 +212,7 @@ START_TEST(a_slot_is_named_by_31_bits_of_the_checksum_never_0)
 }
 END_TEST
 
-/* ---- superblock --------------------------------------------------------------------- */
+/* ---- superblock ---------------------------------------------------------- */
 
 static struct disk_super good_super(void)
 {
@@ -317,7 +317,7 @@ START_TEST(each_rule_of_the_superblock_is_named_when_broken)
 }
 END_TEST
 
-/* ---- maps ------------------------------------------------------------------------------ */
+/* ---- maps ---------------------------------------------------------------- */
 
 static struct disk_map good_map(unsigned level)
 {
@@ -376,7 +376,7 @@ START_TEST(each_rule_of_a_map_page_is_named_when_broken)
 }
 END_TEST
 
-/* ---- zones, summaries, groups, dying list --------------------------------------------------- */
+/* ---- zones, summaries, groups, dying list -------------------------------- */
 
 static struct disk_zone good_zone(enum zone_type type)
 {
@@ -532,7 +532,7 @@ START_TEST(dying_lists_pass_or_name_the_broken_rule)
 }
 END_TEST
 
-/* ---- catalog --------------------------------------------------------------------------------- */
+/* ---- catalog ------------------------------------------------------------- */
 
 static struct disk_object good_object(void)
 {
@@ -663,7 +663,7 @@ START_TEST(any_kind_of_page_is_verified_and_validated_by_page_check)
 }
 END_TEST
 
-/* ---- records ------------------------------------------------------------------------------------ */
+/* ---- records ------------------------------------------------------------- */
 
 static const struct record records[] = {
 	{.type = REC_MAP,
@@ -861,7 +861,7 @@ START_TEST(a_record_with_a_field_out_of_range_is_none)
 }
 END_TEST
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 START_TEST(names_that_can_be_pass)
 {
@@ -929,6 +929,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, set_geometry, NULL);
 	tcase_add_test(c, groups_are_counted_to_the_last_partial_one);
 	tcase_add_test(c, places_of_zones_and_pages_are_where_the_picture_says);
