@@ -191,7 +191,8 @@ struct hello {
 	int pid;
 };
 
-/* Connects to a control socket: 0; -ECONNREFUSED or -ENOENT if nobody listens; another -errno.  Says nothing. */
+/* Connects to a control socket: 0; -ECONNREFUSED or -ENOENT if nobody listens; another -errno.
+ * Says nothing. */
 int client_connect(const char *path, struct client **ret_client, struct hello *ret_hello);
 void client_close(struct client *k);
 

@@ -2,8 +2,10 @@
 /*
  * cmd_check.c - cowbd check: verifies a pool, served or not
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli.h"
 
@@ -42,20 +44,44 @@ static void print_result(json_t *ok)
 	       count(ok, "objects"), count(ok, "pages"), count(ok, "blocks"));
 }
 
-int cmd_check(const struct call *c)
+/* A pool of which no superblock is left can't be found, but it can be told from what never was one. */
+static json_t *without_superblock(const struct call *c)
 {
-	SCOPED_JSON json_t *ok = NULL;
-	struct session s;
-	int err = 0, status = session_find(c, &s);
+	const char *path = c->opt[OPT_POOL] ? c->opt[OPT_POOL] : getenv("COWBD_POOL");
+	struct cowbd_identity id;
+	int err = path ? cowbd_probe(path, &id) : 0;
 
+	if (err != -EBADMSG && err != -EUCLEAN)
+		return NULL;
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:[{s:s, s:s, s:s}]}", "damages", 1,
+			 "leaks", 0, "notes", 0, "pages", 0, "blocks", 0, "objects", 0, "findings",
+			 "kind", "damage", "object", "", "message", cowbd_error());
+}
+
+static int get_result(const struct call *c, json_t **ret_ok)
+{
+	struct session s;
+	int err = 0, status;
+
+	*ret_ok = without_superblock(c);
+	if (*ret_ok)
+		return DONE;
+	status = session_find(c, &s);
 	if (!status && s.daemon)
-		err = session_call(&s, "check", NULL, progress_admin, NULL, &ok);
+		err = session_call(&s, "check", NULL, progress_admin, NULL, ret_ok);
 	else if (!status)
-		err = admin_check_file(s.path, progress_admin, NULL, &ok);
+		err = admin_check_file(s.path, progress_admin, NULL, ret_ok);
 	progress_end();
 	if (err)
 		status = s.daemon ? session_complain(&s) : complain_library();
-	status = session_close(&s, status);
+	return session_close(&s, status);
+}
+
+int cmd_check(const struct call *c)
+{
+	SCOPED_JSON json_t *ok = NULL;
+	int status = get_result(c, &ok);
+
 	if (status)
 		return status;
 	if (c->opt[OPT_JSON])

@@ -22,6 +22,7 @@
 
 #define CTL ".ctl"
 #define SERVED_MAX 16
+#define LOCK_WAIT_MS 5000 /* for another command at work on the same pool */
 
 int run_dir_file(char **ret_path, const char *fmt, ...)
 {
@@ -86,12 +87,16 @@ int session_find_path(const char *path, struct session *s)
 	if (status)
 		return status;
 	err = client_connect(ctl, &s->daemon, &s->hello);
-	if (err)
-		return nobody_listens(err) ? DONE : connect_trouble(ctl, err);
-	if (s->hello.dev != id.dev || s->hello.ino != id.ino) {
+	if (err && !nobody_listens(err))
+		return connect_trouble(ctl, err);
+	if (!err && (s->hello.dev != id.dev || s->hello.ino != id.ino)) {
 		client_close(s->daemon);
 		s->daemon = NULL;
 	}
+	if (!s->daemon && id.one_copy)
+		note("%s: one copy of the superblock is damaged, the other is used: `cowbd check` "
+		     "tells more",
+		     path);
 	return DONE;
 }
 
@@ -143,7 +148,7 @@ static void connect_all(const char *dir, struct served *all)
 
 	while (d && all->n < SERVED_MAX && (e = readdir(d))) {
 		size_t len = strlen(e->d_name);
-		char path[PATH_MAX];
+		char path[PATH_MAX + sizeof e->d_name + 1];
 		struct stat st;
 		int err;
 
@@ -204,7 +209,8 @@ int session_find(const struct call *c, struct session *s)
 
 static int open_pool(struct session *s)
 {
-	struct cowbd_open_options opt = {.flags = s->read_only ? COWBD_OPEN_READ_ONLY : 0};
+	struct cowbd_open_options opt = {.flags = s->read_only ? COWBD_OPEN_READ_ONLY : 0,
+					 .wait_ms = LOCK_WAIT_MS};
 
 	return cowbd_open(s->path, &opt, &s->pool);
 }

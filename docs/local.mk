@@ -2,5 +2,6 @@
 # docs/local.mk - what is read, not run
 
 dist_doc_DATA += \
+	docs/ARCHITECTURE.md \
 	docs/FORMAT.md \
 	docs/HACKING.md

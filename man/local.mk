@@ -2,9 +2,13 @@
 # man/local.mk - man pages, written in POD
 
 man_pods = \
+	man/cowbd.pod \
+	man/cowbd-format.pod \
 	man/cowbd-protocol.pod \
 	man/nbdkit-cowbd-plugin.pod
 man_MANS = \
+	man/cowbd.1 \
+	man/cowbd-format.5 \
 	man/cowbd-protocol.7 \
 	man/nbdkit-cowbd-plugin.1
 EXTRA_DIST += $(man_pods)

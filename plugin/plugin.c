@@ -41,6 +41,7 @@
 #include <nbdkit-plugin.h>
 
 #include "admin.h"
+#include "config.h"
 #include "connections.h"
 #include "control.h"
 #include "cowbd.h"

@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define GROUP_BYTES_MAX (8u << 20)	/* half the pending ring: journal_reserve gives no more */
+
 static uint64_t blocks_of(const struct catalog *c, uint64_t size)
 {
 	return round_up(size, c->engine->geo.block_bytes) >> c->engine->geo.block_shift;
@@ -63,28 +65,53 @@ static int touch(struct catalog *c, const struct record *r, size_t n)
 		    (r->type == REC_DETACH ? r->length >= o->map.depth :
 					     map_index(r->block, 0) + r->length > MAP_FANOUT))
 			return fail(-EUCLEAN, "a record unmaps what \"%s\" doesn't have", o->name);
-		return map_prepare(c->engine, &o->map, r->block);
+		return r->type == REC_DETACH && n > 1 ?
+			       map_prepare_detach(c->engine, &o->map, r->block, (unsigned)r->length) :
+			       map_prepare(c->engine, &o->map, r->block);
 	default:
 		return touch_object(c, r->object, &o);
 	}
 }
 
+/* Pages that a group may take.  Deleting takes none: a full pool can always be emptied.  Replay takes
+ * the members one by one, and asks for no more than the run did for all. */
+static unsigned pages_for(const struct catalog *c, const struct record *recs, size_t n, size_t made)
+{
+	unsigned pages = made ? catalog_pages_for(c, made) + (made > 1 ? catalog_pages_for(c, 1) : 0) : 0;
+	unsigned steps = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct object *o = catalog_by_id(c, recs[i].object);
+
+		if (o && recs[i].type == REC_RESIZE)
+			pages += MAX(map_depth_for(blocks_of(c, recs[i].size)), o->map.depth) - o->map.depth;
+		/* the steps of a shrink share one path; a single one is prepared by touch() */
+		if (o && n > 1 && (recs[i].type == REC_UNMAP || recs[i].type == REC_DETACH))
+			steps = MAX(steps, 2 * o->map.depth);
+	}
+	return pages + steps;
+}
+
 int apply_prepare(struct catalog *c, const struct record *recs, size_t n)
 {
 	struct engine *e = c->engine;
-	unsigned pages = catalog_pages_for(c, n) + 2 * MAP_DEPTH_MAX;
 	size_t bytes = 0, made = 0, i;
+	unsigned pages;
 	int r;
 
-	if (pages > STOCK_MAX)
-		return fail(-EINVAL, "too many at once: %zu; do it in several steps", n);
 	for (i = 0; i < n; i++)
 		made += recs[i].type == REC_CREATE || recs[i].type == REC_SNAPSHOT ||
 			recs[i].type == REC_CLONE || recs[i].type == REC_ROLLBACK;
+	pages = pages_for(c, recs, n, made);
+	if (pages > STOCK_MAX)
+		return fail(-EINVAL, "too many at once: %zu; do it in several steps", n);
 	/* so no count can pass COUNT_MAX: an object, or a dying subtree, has a block at most once */
 	if (made && c->n + e->ndying + made > COUNT_MAX)
 		return fail(-EMFILE, "the pool holds %zu volumes and snapshots, and can't hold %zu more: delete some",
 			    c->n, made);
+	/* and none in replay, which begins with what reclaim has taken apart since */
+	if (made && e->journal && c->n + e->dying_replay + made > COUNT_MAX)
+		return need_more(NEED_CHECKPOINT);
 	if ((r = engine_prepare(e, pages, (unsigned)n * 4 + 3 * MAP_DEPTH_MAX * MAP_FANOUT)) < 0 ||
 	    (r = pages_prepare(e->pages, (unsigned)n * 2 + pages + 16)) < 0 ||
 	    (r = dying_prepare(e, (unsigned)n + 1)) < 0)
@@ -94,6 +121,8 @@ int apply_prepare(struct catalog *c, const struct record *recs, size_t n)
 			return r;
 		bytes += record_size(&recs[i]);
 	}
+	if (bytes > GROUP_BYTES_MAX)
+		return fail(-EINVAL, "too many at once: %zu; do it in several steps", n);
 	return engine_reserve(e, bytes);
 }
 

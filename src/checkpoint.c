@@ -39,6 +39,7 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	cut->start = journal_at(e->journal);
 	pages_cut(e->pages);
 	space_cut(e->space);
+	dying_at_cut(e);
 	e->super.catalog_root = put64(p->cat->tree.entry);
 	e->super.catalog_depth = put32(p->cat->tree.depth);
 	e->super.next_id = put64(p->cat->next_id);
@@ -148,6 +149,7 @@ static void release(struct engine *e, const struct cut *cut)
 	journal_checkpointed(e->journal, cut->journal, cut->start);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	space_committed(e->space);
+	dying_committed(e);
 	pthread_rwlock_unlock(&e->lock);
 	pthread_mutex_unlock(&e->journal_lock);
 }

@@ -91,6 +91,7 @@ COWBD_PUBLIC int cowbd_close(struct cowbd_pool *p);
 struct cowbd_identity {
 	char uuid[37], name[65];
 	uint64_t dev, ino;	/* of the file */
+	bool one_copy;		/* the other copy of the superblock is damaged; the next opening mends it */
 };
 COWBD_PUBLIC int cowbd_probe(const char *path, struct cowbd_identity *ret_identity) COWBD_CHECK;
 

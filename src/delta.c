@@ -13,7 +13,7 @@ static size_t home(const struct delta *d, uint64_t unit)
 
 static uint64_t key(uint64_t slot)
 {
-	return (slot >> 16) - 1;
+	return (slot >> DELTA_BITS) - 1;
 }
 
 static size_t find(const struct delta *d, uint64_t unit)
@@ -75,7 +75,7 @@ int delta_add(struct delta *d, uint64_t unit, int by)
 	int value = by;
 
 	if (d->slot[i])
-		value += (int16_t)(uint16_t)d->slot[i];
+		value += delta_value(d->slot[i]);
 	assert(value >= -DELTA_LIMIT && value <= DELTA_LIMIT);
 	if (value == 0) {
 		if (d->slot[i])
@@ -84,7 +84,7 @@ int delta_add(struct delta *d, uint64_t unit, int by)
 	}
 	if (!d->slot[i])
 		d->used++;
-	d->slot[i] = (unit + 1) << 16 | (uint16_t)value;
+	d->slot[i] = (unit + 1) << DELTA_BITS | ((uint64_t)value & ((1u << DELTA_BITS) - 1));
 	return value;
 }
 
@@ -92,7 +92,7 @@ int delta_get(const struct delta *d, uint64_t unit)
 {
 	if (!d->used)
 		return 0;
-	return (int16_t)(uint16_t)d->slot[find(d, unit)];
+	return delta_value(d->slot[find(d, unit)]);
 }
 
 void delta_clear(struct delta *d)

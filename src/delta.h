@@ -12,10 +12,11 @@
 
 #include "base.h"
 
-#define DELTA_LIMIT 32767	/* greatest magnitude */
+#define DELTA_BITS 24u
+#define DELTA_LIMIT ((1 << (DELTA_BITS - 1)) - 1)	/* greatest magnitude */
 
 struct delta {
-	uint64_t *slot;		/* unit + 1 << 16 | (uint16_t)value; 0: empty */
+	uint64_t *slot;		/* unit + 1 << DELTA_BITS | value, two's complement; 0: empty */
 	size_t mask, used;
 };
 
@@ -31,13 +32,18 @@ int delta_get(const struct delta *d, uint64_t unit);
 void delta_clear(struct delta *d);
 void delta_fini(struct delta *d);
 
+static inline int delta_value(uint64_t slot)
+{
+	return (int32_t)((uint32_t)slot << (32 - DELTA_BITS)) >> (32 - DELTA_BITS);
+}
+
 /* The i-th place, 0 .. mask: true and unit and value if it is taken. */
 static inline bool delta_at(const struct delta *d, size_t i, uint64_t *unit, int *value)
 {
 	uint64_t v = d->slot[i];
 
-	*unit = (v >> 16) - 1;
-	*value = (int16_t)(uint16_t)v;
+	*unit = (v >> DELTA_BITS) - 1;
+	*value = delta_value(v);
 	return v != 0;
 }
 

@@ -39,14 +39,32 @@ int dying_load(struct engine *e)
 		}
 		pthread_rwlock_unlock(&e->lock);
 	}
+	e->dying_replay = e->dying_cut = e->ndying;
 	return 0;
 }
 
 int dying_prepare(struct engine *e, unsigned n)
 {
+	/* the run that is replayed made sure of it */
+	if (!e->journal)
+		return e->ndying + n <= DYING_MAX ? 0 :
+		       fail(-EUCLEAN, "the journal deletes more at once than can be; run cowbd check");
 	if (e->ndying + n + RECLAIM_ROOM > DYING_MAX)
 		return need_more(NEED_RECLAIM);
+	/* replay doesn't see what reclaim takes off before a checkpoint has recorded it */
+	if (e->dying_replay + n + RECLAIM_ROOM > DYING_MAX)
+		return need_more(NEED_CHECKPOINT);
 	return 0;
+}
+
+void dying_at_cut(struct engine *e)
+{
+	e->dying_cut = e->ndying;
+}
+
+void dying_committed(struct engine *e)
+{
+	e->dying_replay = e->dying_cut;
 }
 
 static void put(struct engine *e, unsigned index, uint64_t value)
@@ -61,6 +79,10 @@ void dying_push(struct engine *e, uint64_t page, unsigned level, uint64_t seq)
 {
 	assert(e->ndying < DYING_MAX);
 	e->dying_seq[e->ndying] = seq;
+	if (seq) {	/* of a record, not of reclaim */
+		e->dying_replay++;
+		e->dying_cut++;
+	}
 	put(e, e->ndying++, page << 8 | (level + 1));
 }
 

@@ -22,8 +22,13 @@ struct dying {
 /* Pins the list's pages and counts the entries.  No lock held. */
 int dying_load(struct engine *e) MUST_CHECK;
 
-/* Room for n entries: 0 or -EAGAIN (NEED_RECLAIM). After pages_prepare. */
+/* Room for n entries, now and when this is replayed: 0 or -EAGAIN (NEED_RECLAIM, NEED_CHECKPOINT).
+ * After pages_prepare. */
 int dying_prepare(struct engine *e, unsigned n) MUST_CHECK;
+
+/* A checkpoint's cut, and its commit: replay begins with the list as it was at the cut. */
+void dying_at_cut(struct engine *e);
+void dying_committed(struct engine *e);
 
 /* The reference to the subtree's root moves to the list, with record seq. */
 void dying_push(struct engine *e, uint64_t page, unsigned level, uint64_t seq);

@@ -136,6 +136,18 @@ uint64_t engine_append(struct engine *e, struct record *r)
 	return e->journal ? journal_append(e->journal, r) : e->replay_seq;
 }
 
+static int fill_stock(struct engine *e, unsigned pages)
+{
+	while (e->nstock < pages) {
+		int r = space_take_page(e->space, &e->stock[e->nstock]);
+
+		if (r < 0)
+			return r;
+		e->nstock++;
+	}
+	return 0;
+}
+
 int engine_prepare(struct engine *e, unsigned pages, unsigned units)
 {
 	int r;
@@ -143,13 +155,13 @@ int engine_prepare(struct engine *e, unsigned pages, unsigned units)
 	assert(pages <= STOCK_MAX);
 	if ((r = pages_prepare(e->pages, pages + 8)) < 0 || (r = space_prepare(e->space, units + pages)) < 0)
 		return r;
-	while (e->nstock < pages) {
-		r = space_take_page(e->space, &e->stock[e->nstock]);
-		if (r < 0)
-			return r;
-		e->nstock++;
+	r = fill_stock(e, pages);
+	if (r == -ENOSPC && e->nstock) {
+		/* claims keep their zones active, and what came free there since isn't seen before they end */
+		engine_drop_stock(e);
+		r = fill_stock(e, pages);
 	}
-	return 0;
+	return r;
 }
 
 uint64_t engine_take_page(struct engine *e)

@@ -82,6 +82,8 @@ struct engine {
 
 	/* the list of dying subtrees; under lock */
 	unsigned ndying;
+	unsigned dying_replay;		/* most that replay from the committed checkpoint may put there */
+	unsigned dying_cut;		/* the same from the last cut on */
 	uint64_t dying_seq[DYING_MAX];	/* record that put it there */
 
 	/* group commit */

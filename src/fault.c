@@ -62,10 +62,9 @@ static int check_and_allocate(struct fault *f)
 	uint64_t got;
 	int r;
 
-	if (p->o->gone)
-		return fail(-ENOENT, "the volume was deleted");
 	f->first = piece_first(p);
-	if ((r = map_own(e, &p->o->map, f->first, (unsigned)piece_blocks(p))) < 0 ||
+	if ((r = volume_reaches(e, p->o, p->offset + p->len)) < 0 ||
+	    (r = map_own(e, &p->o->map, f->first, (unsigned)piece_blocks(p))) < 0 ||
 	    (r = survey(e, p->o, f, piece_blocks(p))) < 0 || f->n == 0)
 		return r;
 	/* the map's pages come first: without them nothing is claimed */

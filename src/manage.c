@@ -101,8 +101,12 @@ static int durable(struct command *c, unsigned flags)
 	struct engine *e = &c->p->e;
 	uint64_t last = c->n ? c->recs[c->n - 1].seq : 0;
 
-	if (flags & COWBD_NO_WAIT)
+	if (flags & COWBD_NO_WAIT) {
+		/* late writes into what is shared now: whichever commit comes next takes them along */
+		if (c->settle)
+			(void)engine_join(e, &c->late);
 		return 0;
+	}
 	if (c->settle)		/* the writes that it waited for must be durable, too */
 		return engine_commit(e, &c->late);
 	return journal_durable_seq(e->journal) >= last ? 0 : engine_commit(e, NULL);

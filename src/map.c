@@ -379,6 +379,25 @@ int map_step_prepare(struct engine *e, const struct map_root *root, uint64_t blo
 	return 0;
 }
 
+int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t block, unsigned level)
+{
+	uint64_t entry = root->entry;
+	unsigned count;
+	int r = map_prepare(e, root, block);
+
+	for (unsigned at = root->depth; r == 0 && entry && --at > level;) {
+		struct page *page;
+
+		r = pages_get(e->pages, entry_number(entry), PAGE_MAP, &page);
+		if (r == 0)
+			entry = entry_get(page, map_index(block, at));
+	}
+	if (r < 0 || !entry)
+		return r;
+	/* whatever S says: an earlier record of the group may set it */
+	return space_count(e->space, page_unit(entry_number(entry)), &count);
+}
+
 static void unmap_in_leaf(struct engine *e, struct map_root *root, const struct map_step *step,
 			  uint64_t seq)
 {
@@ -419,12 +438,13 @@ void map_step_apply(struct engine *e, struct map_root *root, const struct map_st
 
 int map_prepare_drop(struct engine *e, const struct map_root *root)
 {
-	bool copy;
+	unsigned count;
 	int r;
 
 	if ((r = engine_prepare(e, 0, 4)) < 0 || (r = dying_prepare(e, 1)) < 0)
 		return r;
-	return root->entry ? must_copy(e, root->entry, &copy) : 0;
+	/* whatever S says: an earlier record of the group may set it */
+	return root->entry ? space_count(e->space, page_unit(entry_number(root->entry)), &count) : 0;
 }
 
 void map_drop(struct engine *e, struct map_root *root, uint64_t seq)

@@ -96,6 +96,9 @@ struct map_step {
 /* Chooses the step and prepares it.  end may lie beyond the map: everything from block on. */
 int map_step_prepare(struct engine *e, const struct map_root *root, uint64_t block, uint64_t end,
 		     struct map_step *ret_step) MUST_CHECK;
+/* Prepares a DETACH step that is one of a group. */
+int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t block,
+		       unsigned level) MUST_CHECK;
 void map_step_apply(struct engine *e, struct map_root *root, const struct map_step *step,
 		    uint64_t seq);
 

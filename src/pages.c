@@ -15,8 +15,16 @@
 
 #define WRITE_BATCH 64u
 #define DIRTY_MIN 64u
+#define SLAB_FRAMES 64u
 
 _Thread_local struct need thread_need;
+
+/* Frames are made many at a time: a page that is aligned alone takes a second one of the heap. */
+struct slab {
+	struct slab *next;
+	uint8_t *data;
+	struct page page[SLAB_FRAMES];
+};
 
 struct pages {
 	struct store *store;
@@ -30,6 +38,7 @@ struct pages {
 	size_t nclock, clock_room, hand;
 	size_t bound;		/* pages to keep when clean */
 
+	struct slab *slabs;
 	struct page *free_frames;
 	size_t nfree;
 	size_t nframes;		/* in all, images included */
@@ -132,19 +141,24 @@ static struct page *frame_take(struct pages *p)
 	return page;
 }
 
-static int frame_add(struct pages *p)
+static int slab_add(struct pages *p)
 {
-	struct page *page = malloc(sizeof *page);
-	void *data = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+	struct slab *s = calloc(1, sizeof *s);
+	uint8_t *data = aligned_alloc(PAGE_BYTES, (size_t)SLAB_FRAMES * PAGE_BYTES);
 
-	if (!page || !data) {
-		free(page);
+	if (!s || !data) {
+		free(s);
 		free(data);
 		return fail(-ENOMEM, "no memory for the page cache");
 	}
-	page->data = data;
-	frame_put(p, page);
-	p->nframes++;
+	s->data = data;
+	s->next = p->slabs;
+	p->slabs = s;
+	for (unsigned i = 0; i < SLAB_FRAMES; i++) {
+		s->page[i].data = data + (size_t)i * PAGE_BYTES;
+		frame_put(p, &s->page[i]);
+	}
+	p->nframes += SLAB_FRAMES;
 	return 0;
 }
 
@@ -158,10 +172,11 @@ static bool evictable(const struct pages *p, const struct page *page)
 	return !is_dirty(p, page) && !page->frozen && !page->staged && !page->pinned;	/* [PAGES-4] */
 }
 
-/* Lets clean pages go until there are fewer than the bound, or none is found in two rounds of the clock. */
+/* Lets clean pages go until there are fewer than the bound, or the clock went round once.  Not twice: what a
+ * section has just looked at and will look at again must stay, however many pages can't leave. */
 static void evict(struct pages *p)
 {
-	size_t tries = 2 * p->nclock;
+	size_t tries = p->nclock;
 
 	while (p->nclock >= p->bound && tries--) {
 		struct page *page = p->clock[p->hand < p->nclock ? p->hand : (p->hand = 0)];
@@ -185,7 +200,7 @@ int pages_prepare(struct pages *p, unsigned n)
 		return need_more(NEED_CHECKPOINT);
 	/* one frame for the page, one for its image */
 	while (p->nfree < 2 * n)
-		if ((r = frame_add(p)) < 0)
+		if ((r = slab_add(p)) < 0)
 			return r;
 	return grow_tables(p, n);
 }
@@ -315,7 +330,7 @@ static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct
 	evict(p);
 	r = grow_tables(p, 1);
 	if (r == 0 && p->nfree == 0)
-		r = frame_add(p);
+		r = slab_add(p);
 	if (r < 0)
 		goto out;
 	page = frame_take(p);
@@ -708,26 +723,16 @@ int pages_new(struct store *s, const struct geometry *g, struct disk_super *supe
 	return 0;
 }
 
-static void frame_free(struct page *page)
-{
-	if (page->image)
-		frame_free(page->image);
-	free(page->data);
-	free(page);
-}
-
 void pages_free(struct pages *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->nclock; i++)
-		frame_free(p->clock[i]);
-	while (p->free_frames) {
-		struct page *page = p->free_frames;
+	while (p->slabs) {
+		struct slab *s = p->slabs;
 
-		p->free_frames = page->next;
-		page->image = NULL;
-		frame_free(page);
+		p->slabs = s->next;
+		free(s->data);
+		free(s);
 	}
 	free(p->clock);
 	free(p->bucket);

@@ -182,8 +182,8 @@ static int finish(struct cowbd_pool *p)
 	int r = engine_commit(e, NULL);
 
 	/* in-place writes that nobody flushed */
-	if (r == 0)
-		r = store_sync(e->store, NULL, 0);
+	if (r == 0 && (r = store_sync(e->store, NULL, 0)) < 0)
+		engine_fail(e, "syncing data failed");
 	if (r == 0)
 		r = reclaim_before_close(p);
 	pthread_rwlock_wrlock(&e->lock);
@@ -297,7 +297,8 @@ int cowbd_grow_pool(struct cowbd_pool *p, uint64_t size)
 	r = check_growth(p, &zones);
 	if (r == 0 && size > e->store->size)
 		r = store_grow(e->store, size);
-	if (r == 0 && zones > e->geo.zones)
+	/* the superblock may reach the disk before a size that nothing has made durable */
+	if (r == 0 && zones > e->geo.zones && (r = cowbd_sync(p)) == 0)
 		r = grow_zones(p, zones);
 	pthread_mutex_unlock(&p->manage);
 	return r;

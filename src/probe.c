@@ -12,7 +12,8 @@
 #include "cowbd.h"
 #include "format.h"
 
-#define TRIES 20
+#define TRIES 4
+#define TRY_US 5000
 
 static int open_for_probe(const char *path, int *ret_fd)
 {
@@ -36,40 +37,53 @@ static int read_copy(int fd, const char *path, unsigned slot, struct disk_super 
 {
 	uint64_t offset = page_offset(0, slot);
 	ssize_t got = pread(fd, s, sizeof *s, (off_t)offset);
-	int err;
 
 	if (got < 0)
 		return fail(-errno, "%s: %s", path, strerror(errno));
 	if (got != (ssize_t)sizeof *s)
-		return fail(-EINVAL, "%s is not a cowbd pool: it is too short", path);
-	err = super_check(s, offset);
+		return fail(-EINVAL, "%s is too short for a pool", path);
+	return super_check(s, offset);
+}
+
+/* What is said of a file with no good copy; err: of the copy that came closest. */
+static int no_pool(const char *path, int err)
+{
+	char why[256];
+
+	snprintf(why, sizeof why, "%s", error_message());
 	if (err == -EINVAL)
 		return fail(err, "%s is not a cowbd pool: `cowbd init` makes one", path);
+	if (err == -EBADMSG || err == -EUCLEAN)
+		return fail(
+			err,
+			"%s: no copy of the superblock is whole (%s): take the pool from a backup",
+			path, why);
+	if (err == -EOPNOTSUPP)
+		return fail(err, "%s: %s", path, why);
 	return err;
 }
 
-/* Either copy will do: identity never changes. A copy may be caught half written by its
- * daemon, but never both, as the second is begun when the first is durable. */
-static int read_super(int fd, const char *path, struct disk_super *s)
+/* Either copy will do: identity never changes.  A copy may be caught half written by its daemon, so
+ * it is looked at more than once before it counts as damaged. */
+static int read_super(int fd, const char *path, struct disk_super *s, bool *ret_one_copy)
 {
-	int err = 0, other;
+	int err[2] = {0, 0};
+	unsigned good = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		err = read_copy(fd, path, 0, s);
-		if (!err)
-			return 0;
-		other = read_copy(fd, path, 1, s);
-		if (!other)
-			return 0;
-		if (err == -EINVAL && other != -EINVAL)
-			err = other;
-		else if (err != -EBADMSG) /* the first copy's message is the better one */
-			err = read_copy(fd, path, 0, s);
-		if (err != -EBADMSG && err != -EUCLEAN)
+		err[1] = read_copy(fd, path, 1, s);
+		err[0] = read_copy(fd, path, 0, s);
+		good = err[0] ? 1 : 0;
+		if (!err[0] && !err[1])
 			break;
-		usleep(5000);
+		usleep(TRY_US);
 	}
-	return err;
+	*ret_one_copy = err[0] || err[1];
+	if (err[0] && err[1]) { /* a magic that is there says more than one that isn't */
+		good = err[0] == -EINVAL && err[1] != -EINVAL;
+		return no_pool(path, read_copy(fd, path, good, s));
+	}
+	return err[0] ? read_copy(fd, path, good, s) : 0;
 }
 
 static void uuid_text(const uint8_t uuid[16], char text[37])
@@ -94,7 +108,7 @@ int cowbd_probe(const char *path, struct cowbd_identity *ret_identity)
 	s = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
 	if (!s)
 		return fail(-ENOMEM, "no memory for a page");
-	err = read_super(fd, path, s);
+	err = read_super(fd, path, s, &id.one_copy);
 	if (err)
 		return err;
 	if (fstat(fd, &st) < 0)

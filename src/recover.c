@@ -3,7 +3,7 @@
  * recover.c - opens what a session left behind
  *
  *	superblock -> checkpoint loaded (group table, dying list, catalog)
- *	journal, first pass: zones that records name are set aside
+ *	journal and tail, first pass: zones that records name are set aside, of both before any is applied
  *	sync: what was read is durable (rule 6)
  *	journal, second pass: each record applied; what falls is free at once
  *	tail: the same, but what falls stays until the next commit point
@@ -31,6 +31,7 @@ struct replay {
 	uint64_t last;		/* sequence of the last record applied */
 	uint64_t n;
 	bool durable;		/* what falls is free at once */
+	bool tail;		/* there is one to be replayed */
 	uint64_t *zones;	/* that records opened, to be allocated on the host again */
 	size_t nzones, room;
 };
@@ -66,6 +67,28 @@ static int note_zone(struct replay *x, uint64_t zone)
 	return 0;
 }
 
+/* Everything that fell up to seq is durable, and nobody looks at it: it is free. */
+static void settle_up_to(struct engine *e, uint64_t seq)
+{
+	space_durable(e->space, seq);
+	(void)space_settle(e->space);
+}
+
+/* Lock exclusive. */
+static int apply_locked(struct replay *x, const struct record *r)
+{
+	struct engine *e = &x->p->e;
+	int err = apply_replay(x->p->cat, r);
+
+	if (err == -ENOSPC && x->durable) {	/* the run had used again what fell before */
+		settle_up_to(e, r->seq - 1);
+		err = apply_replay(x->p->cat, r);
+	}
+	if (err == 0 && x->durable && ++x->n % SETTLE_EVERY == 0)
+		settle_up_to(e, r->seq);
+	return err;
+}
+
 static int apply(void *opaque, const struct record *r)
 {
 	struct replay *x = opaque;
@@ -74,11 +97,7 @@ static int apply(void *opaque, const struct record *r)
 
 	do {
 		pthread_rwlock_wrlock(&e->lock);
-		err = apply_replay(x->p->cat, r);
-		if (err == 0 && x->durable && ++x->n % SETTLE_EVERY == 0) {
-			space_durable(e->space, r->seq);
-			(void)space_settle(e->space);
-		}
+		err = apply_locked(x, r);
 		pthread_rwlock_unlock(&e->lock);
 	} while (err == -EAGAIN && (err = engine_need(e)) == 0);
 	if (err == 0 && r->type == REC_ZONE)
@@ -90,9 +109,17 @@ static int apply(void *opaque, const struct record *r)
 static void settle_all(struct engine *e, uint64_t seq)
 {
 	pthread_rwlock_wrlock(&e->lock);
-	space_durable(e->space, seq);
-	(void)space_settle(e->space);
+	settle_up_to(e, seq);
 	pthread_rwlock_unlock(&e->lock);
+}
+
+/* First pass over the journal; the tail's follows, and only then is anything applied. */
+static int scan_journal(struct replay *x, const struct journal_position *from,
+			struct journal_position *ret_end)
+{
+	struct cowbd_pool *p = x->p;
+
+	return journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, from, set_aside, x, ret_end);
 }
 
 static int replay_journal(struct replay *x, struct journal_position *at)
@@ -101,9 +128,6 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 	struct journal_position from = *at, end;
 	int r;
 
-	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, set_aside, x, &end);
-	if (r < 0)
-		return r;
 	if (!p->e.read_only && (r = store_sync(p->e.store, NULL, 0)) < 0)	/* rule 6 */
 		return r;
 	x->durable = true;
@@ -139,15 +163,14 @@ static int lost_tail(struct cowbd_pool *p, const char *why)
 		    "is lost: accept that with --lost-tail", p->path, why);
 }
 
-/* Replays the old session's tail, where there must be one. */
-static int replay_tail(struct replay *x)
+/* First pass over the old session's tail, where there must be one; before: the journal's last record. */
+static int scan_tail(struct replay *x, uint64_t before)
 {
 	struct cowbd_pool *p = x->p;
 	const struct disk_super *s = &p->e.super;
 	struct tail_identity want;
 	uint8_t boot[16];
 	char path[sizeof s->tail_path + 1] = "";
-	uint64_t before = x->last;
 	bool tainted = false;
 	int r = tail_boot_id(boot);
 
@@ -161,7 +184,6 @@ static int replay_tail(struct replay *x)
 	if (p->e.store->dev != get64(s->pool_dev) || p->e.store->ino != get64(s->pool_ino))	/* [RECOVER-1] */
 		return lost_tail(p, "this is a copy of the pool that it belongs to");
 	identity_of(p, &want);
-	x->durable = false;
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x, &tainted);
 	if (r == -ENOENT || r == -ESTALE) {
 		char why[200];
@@ -175,7 +197,26 @@ static int replay_tail(struct replay *x)
 		return fail(-EIO, "a sync failed in %s's last session: what was written near its end may be lost; "
 			    "go on with `serve --after-error`", p->path);
 	if (tainted)
+		(void)!store_drop_cache(p->e.store);	/* the superblock may not have got the flag */
+	x->tail = !tainted;
+	return 0;
+}
+
+static int replay_tail(struct replay *x)
+{
+	struct cowbd_pool *p = x->p;
+	const struct disk_super *s = &p->e.super;
+	struct tail_identity want;
+	char path[sizeof s->tail_path + 1] = "";
+	uint64_t before = x->last;
+	bool tainted;
+	int r;
+
+	if (!x->tail)
 		return 0;
+	memcpy(path, s->tail_path, sizeof s->tail_path);
+	identity_of(p, &want);
+	x->durable = false;
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x, &tainted);
 	p->e.stats.replayed_tail = x->last - before;
 	return r;
@@ -235,7 +276,7 @@ int recover(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
 	struct replay x = {.p = p};
-	struct journal_position at;
+	struct journal_position at, end;
 	int r;
 
 	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
@@ -244,8 +285,16 @@ int recover(struct cowbd_pool *p)
 				       get64(e->super.journal_chain), get64(e->super.cut)};
 	x.last = at.seq;
 	if (!p->was_clean) {
+		/* a cut may have come between the copies: made equal before a slot or a zone that the other
+		 * one needs is written [SUPER-1] */
+		if (!e->read_only && (r = super_commit(p, &p->committed)) < 0)
+			return r;
 		pages_unbounded(e->pages, true);
-		r = replay_journal(&x, &at);
+		r = scan_journal(&x, &at, &end);
+		if (r == 0)
+			r = scan_tail(&x, end.seq);
+		if (r == 0)
+			r = replay_journal(&x, &at);
 		if (r == 0)
 			r = replay_tail(&x);
 		if (r == 0)

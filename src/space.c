@@ -195,8 +195,7 @@ bool space_settle(struct space *s)
 
 		for (size_t i = 0; i < b->n; i++) {
 			delta_add(&s->pending, b->fall[i].unit, -1);
-			if (b->fall[i].last)
-				zones_came_free(s, b->fall[i].unit);
+			zones_came_free(s, b->fall[i].unit, b->fall[i].last);
 		}
 		s->waiting -= b->n;
 		s->batches = b->next;

@@ -24,7 +24,7 @@ struct zone_info {
 	uint8_t type;		/* enum zone_type, now */
 	uint8_t flags;
 	uint16_t used;		/* units not to be had: a hint, exact after each merge */
-	uint32_t used_in;	/* space.cuts when it was last claimed from */
+	uint32_t used_in;	/* space.cuts when a claim in it last began or was mapped */
 };
 
 struct group {
@@ -105,8 +105,9 @@ struct zone_info *zones_info(struct space *s, uint64_t zone);
 /* The zone's type changes; counters follow. Its group is loaded. */
 void zones_set_type(struct space *s, uint64_t zone, enum zone_type type);
 
-/* A unit came free (by units): the hints follow. */
-void zones_came_free(struct space *s, uint64_t unit);
+/* Nothing is pending for the unit any more: the hints follow.  counted: its count was 1 before;
+ * else it may still be referenced, or a merge has taken it off the hint. */
+void zones_came_free(struct space *s, uint64_t unit, bool counted);
 
 /* Is it free for a claim? Lock exclusive; -EAGAIN. */
 int space_unit_free(struct space *s, uint64_t unit, bool *ret_free) MUST_CHECK;

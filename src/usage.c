@@ -95,7 +95,7 @@ static int let_go(struct simulation *s, uint64_t entry, bool page)
 	if (count > 1) {
 		if ((r = delta_prepare(&s->dropped, 1)) < 0)
 			return r;
-		if (count > DELTA_LIMIT || delta_add(&s->dropped, unit, 1) < (int)count)
+		if (delta_add(&s->dropped, unit, 1) < (int)count)
 			return 0;
 	}
 	s->bytes += page ? PAGE_BYTES : s->e->geo.block_bytes;

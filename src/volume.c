@@ -50,6 +50,16 @@ void volume_dirtied(struct engine *e, struct volume *v, uint64_t physical, uint6
 	pthread_mutex_unlock(&v->dirty_lock);
 }
 
+int volume_reaches(const struct engine *e, const struct object *o, uint64_t end)
+{
+	if (o->gone)
+		return fail(-ENOENT, "the volume was deleted");
+	/* a client keeps the size that it was opened with; its map may have fewer levels now */
+	if (end > round_up(o->size, e->geo.block_bytes))
+		return fail(-EINVAL, "the disk has become smaller: attach it anew");
+	return 0;
+}
+
 /* ---- segments of a request ------------------------------------------------------------------ */
 
 struct segment {
@@ -75,15 +85,16 @@ static int find_segments(struct engine *e, const struct object *o, uint64_t offs
 {
 	unsigned shift = e->geo.block_shift;
 	uint64_t at = offset, end = offset + len;
+	int r;
 
-	if (o->gone)
-		return fail(-ENOENT, "the volume was deleted");
+	if ((r = volume_reaches(e, o, end)) < 0)
+		return r;
 	*ret_n = 0;
 	while (at < end && *ret_n < SEGMENTS) {
 		uint64_t block = at >> shift, in_block = at & (e->geo.block_bytes - 1);
 		struct map_extent x;
-		int r = map_lookup(e, &o->map, block, ((end - 1) >> shift) - block + 1, &x);
 
+		r = map_lookup(e, &o->map, block, ((end - 1) >> shift) - block + 1, &x);
 		if (r < 0)
 			return r;
 		if (owned && !x.owned)
@@ -290,8 +301,8 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 	struct map_step step;
 	int r;
 
-	if (o->gone)
-		return fail(-ENOENT, "the volume was deleted");
+	if ((r = engine_writable(e)) < 0 || (r = volume_reaches(e, o, *block << e->geo.block_shift)) < 0)
+		return r;
 	if ((r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
 	    (r = catalog_touch(c, o->id)) < 0)
 		return r;
@@ -311,16 +322,20 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 	return 0;
 }
 
-/* Unmaps whole blocks; the lock is let go between the steps.  end: UINT64_MAX for all from first. */
-static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end)
+/* Unmaps whole blocks; the lock is let go between the steps.  end: UINT64_MAX for all from first, since
+ * the volume ends at reach or before; -ESTALE: it doesn't any more. */
+static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end, uint64_t reach)
 {
 	struct engine *e = c->engine;
-	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers);
-	uint64_t all = map_span(o->map.depth);
+	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers), all;
 	struct range_hold hold;
-	int r = 0;
+	int r;
 
 	rangelock_hold(&o->io->ranges, &hold, first, end, true);
+	pthread_rwlock_rdlock(&e->lock);	/* neither changes while the range is held */
+	all = map_span(o->map.depth);
+	r = end == UINT64_MAX && reach < o->size ? -ESTALE : 0;
+	pthread_rwlock_unlock(&e->lock);
 	while (first < MIN(end, all) && r == 0) {
 		do {
 			pthread_rwlock_wrlock(&e->lock);
@@ -368,13 +383,15 @@ static int zero_part(struct catalog *c, struct object *o, uint64_t len, uint64_t
 }
 
 /* Blocks wholly inside [offset, offset + len); the last block of the volume counts as whole to its end. */
-static void whole_blocks(const struct engine *e, const struct object *o, uint64_t len,
-			 uint64_t offset, uint64_t *ret_first, uint64_t *ret_end)
+static void whole_blocks(struct engine *e, const struct object *o, uint64_t len, uint64_t offset,
+			 uint64_t *ret_first, uint64_t *ret_end)
 {
 	uint64_t bytes = e->geo.block_bytes;
 
 	*ret_first = round_up(offset, bytes) / bytes;
+	pthread_rwlock_rdlock(&e->lock);
 	*ret_end = offset + len >= o->size ? UINT64_MAX : (offset + len) / bytes;
+	pthread_rwlock_unlock(&e->lock);
 }
 
 int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
@@ -392,9 +409,11 @@ int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offs
 	if (r == 0 && end != UINT64_MAX)
 		r = zero_part(c, o, offset + len - end * bytes, end * bytes);
 	while (r == 0) {
-		r = unmap_blocks(c, o, first, end);
+		r = unmap_blocks(c, o, first, end, offset + len);
 		if (r == 0)
 			return 0;
+		if (r == -ESTALE)
+			return volume_zero(c, o, len, offset);
 		r = wait_for_space(e, r);
 	}
 	return r;
@@ -408,9 +427,11 @@ int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offs
 	if (r < 0 || len == 0)
 		return r;
 	whole_blocks(c->engine, o, len, offset, &first, &end);
-	if (first >= end || first << c->engine->geo.block_shift >= o->size)
+	if (first >= end)
 		return 0;
-	r = unmap_blocks(c, o, first, end);
+	r = unmap_blocks(c, o, first, end, offset + len);
+	if (r == -ESTALE)
+		return volume_trim(c, o, len, offset);
 	return r == -ENOSPC ? 0 : r;	/* no page left for it: a trim may do nothing */
 }
 

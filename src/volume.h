@@ -66,6 +66,10 @@ typedef int (*volume_extent_visit)(void *opaque, uint64_t offset, uint64_t lengt
 int volume_extents(struct catalog *c, struct object *o, uint64_t len, uint64_t offset,
 		   volume_extent_visit visit, void *opaque) MUST_CHECK;
 
+/* Is it there, and does it reach to byte end, or would, were its last block whole?  Lock shared.
+ * -ENOENT, -EINVAL. */
+int volume_reaches(const struct engine *e, const struct object *o, uint64_t end) MUST_CHECK;
+
 /* ---- between volume.c and fault.c ----------------------------------------------------- */
 
 /* A part of a request: bytes of one leaf. */

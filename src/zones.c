@@ -87,12 +87,20 @@ static void hint(struct space *s, uint64_t zone, int by)
 	info->used = (uint16_t)now;
 }
 
-void zones_came_free(struct space *s, uint64_t unit)
+void zones_came_free(struct space *s, uint64_t unit, bool counted)
 {
 	uint64_t zone = unit / ZONE_UNITS_MAX;
+	struct zone_info *info = zones_info(s, zone);
+	bool is_free = true;
 
-	if (zones_info(s, zone))
-		hint(s, zone, -1);
+	if (!info)
+		return;
+	/* a zone that was looked at while this was pending counts as full: now it's worth another look
+	 * (also if the page of the zone isn't cached) */
+	if (!counted && (info->used < zone_units(s, info->type) ||
+			 (space_unit_free(s, unit, &is_free) == 0 && !is_free)))
+		return;
+	hint(s, zone, -1);
 }
 
 void zones_merged(struct space *s, uint64_t zone, unsigned used)
@@ -216,7 +224,9 @@ void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped)
 		flip(a, (unsigned)(unit % ZONE_UNITS_MAX + i));
 		a->nfree++;
 	}
-	if (!mapped)
+	if (mapped)	/* maybe after a cut that came after the claim: [SPACE-4] */
+		zones_info(s, a->zone)->used_in = s->cuts;
+	else
 		hint(s, a->zone, -(int)n);
 	maybe_deactivate(s, a);
 }
@@ -336,16 +346,38 @@ static int open_ready(struct space *s, struct space_cursor *c, bool meta)
 	return 0;
 }
 
-/* Any active data zone that has something left, whoever opened it. */
-static bool share_zone(struct space *s, struct space_cursor *c)
+/* What came free in an active zone since it was activated; claims look like what is in use. -EAGAIN. */
+static int look_again(struct space *s, struct active_zone *a)
+{
+	for (unsigned i = 0; i < a->units && !a->claims; i++) {
+		bool is_free = false;
+		int r = bit(a, i) ? space_unit_free(s, a->zone * ZONE_UNITS_MAX + i, &is_free) : 0;
+
+		if (r < 0)
+			return r;
+		if (is_free) {
+			flip(a, i);
+			a->nfree++;
+		}
+	}
+	return 0;
+}
+
+/* Any active data zone that has something left, whoever opened it: 0, -ENOENT, -EAGAIN. */
+static int share_zone(struct space *s, struct space_cursor *c)
 {
 	for (unsigned i = 0; i < ACTIVE_BUCKETS; i++)
-		for (struct active_zone *a = s->active[i]; a; a = a->next)
+		for (struct active_zone *a = s->active[i]; a; a = a->next) {
+			int r = a->meta || a->nfree ? 0 : look_again(s, a);
+
+			if (r < 0)
+				return r;
 			if (!a->meta && a->nfree) {
 				cursor_set(s, c, a);
-				return true;
+				return 0;
 			}
-	return false;
+		}
+	return -ENOENT;
 }
 
 static int open_data_zone(struct space *s, struct space_cursor *c)
@@ -360,10 +392,10 @@ static int open_data_zone(struct space *s, struct space_cursor *c)
 		return open_ready(s, c, false);
 	}
 	r = reuse_zone(s, c, ZONE_DATA, 1);
+	if (r == -ENOENT)
+		r = share_zone(s, c);
 	if (r != -ENOENT)
 		return r;
-	if (share_zone(s, c))
-		return 0;
 	return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or make it larger with `cowbd grow`");
 }
 
@@ -505,6 +537,11 @@ int space_prepare_zone(struct space *s, bool meta)
 	uint64_t zone;
 	int r = choose_free(s, meta, &zone);
 
+	if (r == -ENOSPC) {	/* what is free is spoken for: the caller must not ask again at once */
+		pthread_rwlock_wrlock(s->lock);
+		s->host_full_until = now_ns() + HOST_FULL_NS;
+		pthread_rwlock_unlock(s->lock);
+	}
 	if (r < 0)
 		return r;
 	if (!s->store->read_only) {	/* [SPACE-6] */

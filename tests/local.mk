@@ -7,6 +7,7 @@
 unit_tests = \
 	tests/unit/test_check \
 	tests/unit/test_format \
+	tests/unit/test_format_doc \
 	tests/unit/test_journal \
 	tests/unit/test_journal_random \
 	tests/unit/test_store \
@@ -29,6 +30,49 @@ test_tools = \
 
 # The real nbdkit, the real command, real clients.
 script_tests = \
+	tests/cli/attached.sh \
+	tests/cli/bad_pool.sh \
+	tests/cli/check.sh \
+	tests/cli/clone.sh \
+	tests/cli/closing.sh \
+	tests/cli/columns.sh \
+	tests/cli/copied_pool.sh \
+	tests/cli/create_rm.sh \
+	tests/cli/df.sh \
+	tests/cli/diff.sh \
+	tests/cli/dry_run.sh \
+	tests/cli/export.sh \
+	tests/cli/grow.sh \
+	tests/cli/help.sh \
+	tests/cli/import.sh \
+	tests/cli/import_bad.sh \
+	tests/cli/import_formats.sh \
+	tests/cli/import_interrupted.sh \
+	tests/cli/import_no_tool.sh \
+	tests/cli/import_stream.sh \
+	tests/cli/import_uri.sh \
+	tests/cli/init.sh \
+	tests/cli/json.sh \
+	tests/cli/man.sh \
+	tests/cli/names.sh \
+	tests/cli/no_wait.sh \
+	tests/cli/overcommit.sh \
+	tests/cli/permission.sh \
+	tests/cli/rename_resize.sh \
+	tests/cli/rollback.sh \
+	tests/cli/serve.sh \
+	tests/cli/serve_daemon.sh \
+	tests/cli/serve_options.sh \
+	tests/cli/sizes.sh \
+	tests/cli/snapshot.sh \
+	tests/cli/socket_path.sh \
+	tests/cli/superblock.sh \
+	tests/cli/tcp.sh \
+	tests/cli/two_commands.sh \
+	tests/cli/unclean.sh \
+	tests/cli/uri.sh \
+	tests/cli/which_pool.sh \
+	tests/cli/words.sh \
 	tests/nbd/burst.sh \
 	tests/nbd/control_end.sh \
 	tests/nbd/control_limit.sh \
@@ -44,6 +88,7 @@ script_tests = \
 	tests/nbd/fio.sh \
 	tests/nbd/fuse.sh \
 	tests/nbd/huge_status.sh \
+	tests/nbd/kill.sh \
 	tests/nbd/no_bind.sh \
 	tests/nbd/notify.sh \
 	tests/nbd/odd_requests.sh \
@@ -54,6 +99,7 @@ script_tests = \
 	tests/nbd/sigterm_busy.sh \
 	tests/nbd/snapshot_read_only.sh \
 	tests/nbd/stop.sh \
+	tests/nbd/stuck_client.sh \
 	tests/nbd/two_connections.sh \
 	tests/nbd/unknown_export.sh \
 	tests/nbd/zero_and_trim.sh
@@ -62,8 +108,10 @@ EXTRA_DIST += $(script_tests) \
 	tests/unit/check_image.h \
 	tests/unit/journal_bench.h \
 	tests/unit/journal_testing.h \
+	tests/unit/store_testing.h \
 	tests/lib/run \
 	tests/lib/test.sh \
+	tests/cli/functions.sh \
 	tests/nbd/functions.sh
 
 check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(test_tools)

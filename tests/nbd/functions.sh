@@ -73,7 +73,15 @@ now_ms() {
 	echo $(($(date +%s%N) / 1000000))
 }
 
+# An orderly end if possible: a killed server leaves its tail in memory for one that never comes.
 end_server() {
-	[ -z "$server" ] || kill -9 "$server" 2>/dev/null || :
+	[ -n "$server" ] || return 0
+	kill "$server" 2>/dev/null || return 0
+	end_tries=60
+	while kill -0 "$server" 2>/dev/null && [ $end_tries -gt 0 ]; do
+		sleep 0.05
+		end_tries=$((end_tries - 1))
+	done
+	kill -9 "$server" 2>/dev/null || :
 }
 trap end_server EXIT

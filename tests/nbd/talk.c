@@ -12,6 +12,7 @@
  *	zero NAME OFFSET LENGTH [fua] [nohole] [fast]
  *	trim NAME OFFSET LENGTH		cache NAME OFFSET LENGTH
  *	flush NAME			gone NAME MS		(the server hangs up in time)
+ *	flood NAME COUNT		(asks for COUNT MiB, and takes no answer)
  *	status NAME OFFSET LENGTH [one]	(prints OFFSET LENGTH FLAGS of each extent)
  *	random NAME SEED COUNT LENGTH	(reads and writes of odd places, against a model)
  *	fails ERRNO COMMAND...		(one of the above must fail with it)
@@ -243,6 +244,18 @@ static int do_gone(char **w)
 	return 0;
 }
 
+/* What libnbd has sent when its socket is full is enough: nothing is read from then on. */
+static int do_flood(char **w)
+{
+	struct nbd_handle *h = find(w[1])->nbd;
+	static char waste[CHUNK];
+
+	for (uint64_t n = number(w[2]); n; n--)
+		if (nbd_aio_pread(h, waste, sizeof waste, 0, NBD_NULL_COMPLETION, 0) < 0)
+			return -1;
+	return 0;
+}
+
 static int print_extents(void *unused, const char *context, uint64_t offset, uint32_t *entries,
 			 size_t n, int *error)
 {
@@ -397,6 +410,7 @@ static const struct command {
 	{"read", 5, do_read},	    {"zero", 4, do_zero},	{"trim", 4, do_trim},
 	{"cache", 4, do_cache},	    {"flush", 2, do_flush},	{"gone", 3, do_gone},
 	{"status", 4, do_status},   {"random", 5, do_random},	{"open", 3, do_open},
+	{"flood", 3, do_flood},
 	{"fill", 3, do_fill},	    {"eof", 2, do_eof},		{"adopt", 3, do_adopt},
 };
 

@@ -17,9 +17,13 @@ write a 1048576 8192 3
 flush b
 END
 # The journal and the data alone must do: the tail is thrown away with the server.
+tail=$("$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p')
+[ -e "$tail" ] || skip "there is no tail here: $tail"
 kill -9 "$server"
 wait "$server" || :
-rm -rf "$COWBD_RUNDIR"/*.tail /dev/shm/cowbd-"$(id -u)"/"$(basename "$(control_socket)" .ctl)"*
+rm "$tail"
+expect 1 nbdkit -f -U "$TEST_DIR/no.sock" "$COWBD_PLUGIN" "pool=$pool"
+says lost-tail
 serve lost-tail=true
 talk <<END
 connect a $(uri vol)
