@@ -301,9 +301,9 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 	struct map_step step;
 	int r;
 
-	if ((r = engine_writable(e)) < 0 || (r = volume_reaches(e, o, *block << e->geo.block_shift)) < 0)
-		return r;
-	if ((r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
+	if (o->gone)
+		return fail(-ENOENT, "the volume was deleted");
+	if ((r = engine_writable(e)) < 0 || (r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
 	    (r = catalog_touch(c, o->id)) < 0)
 		return r;
 	if (step.kind != MAP_STEP_SKIP) {
@@ -334,7 +334,7 @@ static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uin
 	rangelock_hold(&o->io->ranges, &hold, first, end, true);
 	pthread_rwlock_rdlock(&e->lock);	/* neither changes while the range is held */
 	all = map_span(o->map.depth);
-	r = end == UINT64_MAX && reach < o->size ? -ESTALE : 0;
+	r = end == UINT64_MAX && reach < o->size ? -ESTALE : volume_reaches(e, o, first << e->geo.block_shift);
 	pthread_rwlock_unlock(&e->lock);
 	while (first < MIN(end, all) && r == 0) {
 		do {

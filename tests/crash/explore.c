@@ -188,7 +188,7 @@ static int work_on(struct cowbd_pool *p, uint64_t *random, char *why, size_t len
 {
 	static uint8_t buf[16 * SECTOR];
 	struct oracle o = {0};
-	uint64_t hash, token = UINT64_C(1) << 40;
+	uint64_t hash, token = UINT64_C(1) << 40, now[SECTORS_MAX];
 	int r = oracle_adopt(&o, p, why, len);
 
 	for (unsigned i = 0; i < 24 && r == 0; i++) {
@@ -213,13 +213,15 @@ static int work_on(struct cowbd_pool *p, uint64_t *random, char *why, size_t len
 			memcpy(buf + k, &token, 8);
 		oracle_begin(&o, i);
 		r = cowbd_write(c, buf, n * SECTOR, first * SECTOR, 0);
-		for (unsigned k = 0; k < n; k++)
-			oracle_write(&o, s, first + k, token);
-		if (r == 0)
-			oracle_ack(&o, i, COVERS_NOTHING);
-		if (r == -ENOSPC)
-			r = 0;
 		cowbd_client_close(c);
+		if (r == -ENOSPC)	/* a part of it, perhaps */
+			r = read_tokens(p, oracle_name(s), now, oracle_sectors(s));
+		else
+			for (unsigned k = 0; k < n; k++)
+				now[first + k] = token;
+		for (unsigned k = 0; k < n; k++)
+			oracle_write(&o, s, first + k, now[first + k]);
+		oracle_ack(&o, i, COVERS_NOTHING);
 	}
 	if (r < 0 && !why[0])
 		snprintf(why, len, "working on it: %s", cowbd_error());

@@ -125,7 +125,7 @@ struct subject *oracle_born(struct oracle *o, uint64_t id, const char *name, uns
 	s->snapshot = volume != NULL;
 	add_guise(s, o->changes, name, sectors);
 	oracle_touch(o, s);
-	for (unsigned i = 0; i < SECTORS_MAX; i++)
+	for (unsigned i = 0; i < sectors; i++)
 		push(&s->sector[i], (struct token_entry){.token = like ? oracle_token(like, i) : 0,
 							 .t = o->nops - 1, .m = o->changes, .whole = true});
 	return s;
@@ -136,8 +136,9 @@ void oracle_roll_back(struct oracle *o, struct subject *volume, const struct sub
 	oracle_touch(o, volume);
 	add_guise(volume, o->changes, oracle_name(volume), oracle_sectors(snapshot));
 	for (unsigned i = 0; i < SECTORS_MAX; i++)
-		push(&volume->sector[i], (struct token_entry){.token = oracle_token(snapshot, i),
-							      .t = o->nops - 1, .m = o->changes, .whole = true});
+		if (volume->sector[i].n || i < oracle_sectors(snapshot))
+			push(&volume->sector[i], (struct token_entry){.token = oracle_token(snapshot, i),
+								      .t = o->nops - 1, .m = o->changes, .whole = true});
 }
 
 void oracle_died(struct oracle *o, struct subject *s)
@@ -156,12 +157,15 @@ void oracle_resized(struct oracle *o, struct subject *s, unsigned sectors)
 	oracle_touch(o, s);
 	add_guise(s, o->changes, oracle_name(s), sectors);
 	for (unsigned i = sectors; i < SECTORS_MAX; i++)
-		push(&s->sector[i], (struct token_entry){.t = o->nops - 1, .m = o->changes});
+		if (s->sector[i].n)
+			push(&s->sector[i], (struct token_entry){.t = o->nops - 1, .m = o->changes});
 }
 
 uint64_t oracle_token(const struct subject *s, unsigned sector)
 {
-	return s->sector[sector].entry[s->sector[sector].n - 1].token;
+	const struct history *h = &s->sector[sector];
+
+	return h->n ? h->entry[h->n - 1].token : 0;
 }
 
 const char *oracle_name(const struct subject *s)
@@ -273,7 +277,7 @@ int oracle_adopt(struct oracle *o, struct cowbd_pool *p, char *why, size_t len)
 
 		s->snapshot = seen[i].object.kind == COWBD_SNAPSHOT;
 		add_guise(s, 0, seen[i].object.name, (unsigned)(seen[i].object.size / SECTOR));
-		for (unsigned k = 0; k < SECTORS_MAX; k++)
+		for (unsigned k = 0; k < oracle_sectors(s); k++)
 			push(&s->sector[k], (struct token_entry){.token = seen[i].token[k]});
 	}
 	for (size_t i = 0; i < n; i++)
@@ -429,6 +433,7 @@ static bool allowed(const struct view *v, unsigned j, const struct history *h, u
 		    uint64_t token, char *list, size_t len)
 {
 	unsigned from = 0, end = 0;
+	bool zero = true;	/* as it was before the first entry */
 	size_t at = 0;
 
 	for (unsigned i = 0; i < h->n && h->entry[i].t <= v->begun; i++) {
@@ -436,11 +441,15 @@ static bool allowed(const struct view *v, unsigned j, const struct history *h, u
 
 		if (e->m > j && e->whole)
 			break;
-		if (e->t <= floor || (e->m && e->m <= j))
+		if (e->t <= floor || (e->m && e->m <= j)) {
 			from = i;
+			zero = false;
+		}
 		end = i + 1;
 	}
 	list[0] = '\0';
+	if (zero && token == 0)
+		return true;
 	for (unsigned i = from; i < end; i++) {
 		if (h->entry[i].token == token)
 			return true;

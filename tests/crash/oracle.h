@@ -62,7 +62,7 @@ struct subject {		/* a volume or snapshot that ever was */
 	unsigned born, died;	/* changes; died 0: alive */
 	struct guise *guise;
 	unsigned nguises;
-	struct history sector[SECTORS_MAX];
+	struct history sector[SECTORS_MAX];	/* zero before the first entry */
 };
 
 struct op {
