@@ -28,7 +28,7 @@
 #define LEAVE_FREE (10 * GIB)
 #define NEED_FULL (10 * GIB)
 #define NEED_QUICK (2 * GIB)
-#define LIMIT_FULL 280u		/* seconds, in all */
+#define LIMIT_FULL 280u /* seconds, in all */
 #define LIMIT_QUICK 100u
 #define NO_ROOM 77
 
@@ -44,7 +44,7 @@ static const struct part {
 
 /* ---- child: what is found ---------------------------------------------------------------- */
 
-static FILE *results;	/* the pipe to the parent */
+static FILE *results; /* the pipe to the parent */
 
 static void send_result(json_t *o)
 {
@@ -59,9 +59,9 @@ void report_figure(const struct figure *f)
 {
 	static const char *const senses[] = {"none", "at most", "at least"};
 
-	send_result(json_pack("{s:s, s:f, s:s, s:s, s:f, s:f, s:s}", "name", f->name, "value", f->value,
-			      "unit", f->unit, "sense", senses[f->sense], "target", f->target, "how_far",
-			      f->how_far, "note", f->note ? f->note : ""));
+	send_result(json_pack("{s:s, s:f, s:s, s:s, s:f, s:f, s:s}", "name", f->name, "value",
+			      f->value, "unit", f->unit, "sense", senses[f->sense], "target",
+			      f->target, "how_far", f->how_far, "note", f->note ? f->note : ""));
 }
 
 void report_skipped(const char *what, const char *why)
@@ -89,7 +89,7 @@ void must(int r, const char *what)
 
 /* ---- parent: table --------------------------------------------------------------------------- */
 
-static json_t *all;	/* figures */
+static json_t *all; /* figures */
 static bool bad;
 static unsigned missed;
 
@@ -125,7 +125,8 @@ static void print_figure(json_t *o)
 
 	snprintf(value, sizeof value, "%.4g %s", number_of(o, "value"), text_of(o, "unit"));
 	if (*v)
-		snprintf(target, sizeof target, "%s %.4g", *text_of(o, "sense") && text_of(o, "sense")[3] == 'm' ? "<=" : ">=",
+		snprintf(target, sizeof target, "%s %.4g",
+			 *text_of(o, "sense") && text_of(o, "sense")[3] == 'm' ? "<=" : ">=",
 			 number_of(o, "target"));
 	printf("%-58s %14s  %-9s %-7s%s%s\n", text_of(o, "name"), value, target, v,
 	       *text_of(o, "note") ? " " : "", text_of(o, "note"));
@@ -159,8 +160,8 @@ static void take_result(const char *part, char *line)
 /* ---- parent: files ------------------------------------------------------------------------------ */
 
 static char work_dir[3800], run_dir[200];
-static volatile pid_t child;			/* leader of its process group; 0 none */
-static volatile sig_atomic_t interrupted;	/* by which signal */
+static volatile pid_t child;              /* leader of its process group; 0 none */
+static volatile sig_atomic_t interrupted; /* by which signal */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -186,7 +187,8 @@ static int make_directories(void)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	snprintf(work_dir, sizeof work_dir, "%s/cowbd-figures.XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+	snprintf(work_dir, sizeof work_dir, "%s/cowbd-figures.XXXXXX",
+		 tmp && *tmp ? tmp : "/var/tmp");
 	if (!mkdtemp(work_dir)) {
 		work_dir[0] = '\0';
 		return fail(-errno, "no directory for the pools: %s", strerror(errno));
@@ -206,7 +208,8 @@ static bool room_for(uint64_t need)
 		return false;
 	if ((uint64_t)v.f_bavail * v.f_frsize >= need + LEAVE_FREE)
 		return true;
-	printf("figures: skipped: %s has not the %" PRIu64 " GiB free that this takes, and 10 GiB beside\n",
+	printf("figures: skipped: %s has not the %" PRIu64
+	       " GiB free that this takes, and 10 GiB beside\n",
 	       work_dir, need / GIB);
 	return false;
 }
@@ -300,7 +303,7 @@ static void run_part(const struct part *part, struct setting *s, const sigset_t 
 		printf("%s: ended with status %#x\n", part->name, status);
 	}
 	if (pid > 0)
-		kill(-pid, SIGKILL);	/* what it may have left behind */
+		kill(-pid, SIGKILL); /* what it may have left behind */
 	child = 0;
 	remove_tree(s->dir);
 }
@@ -316,9 +319,10 @@ static double load_average(void)
 
 static int write_json(const char *path, bool quick, double load_before, double took)
 {
-	json_t *o = json_pack("{s:i, s:s, s:b, s:f, s:f, s:f, s:i, s:O}", "version", 1, "cowbd", cowbd_version(),
-			      "quick", quick, "seconds", took, "load_before", load_before, "load_after",
-			      load_average(), "processors", (int)sysconf(_SC_NPROCESSORS_ONLN), "figures", all);
+	json_t *o = json_pack("{s:i, s:s, s:b, s:f, s:f, s:f, s:i, s:O}", "version", 1, "cowbd",
+			      cowbd_version(), "quick", quick, "seconds", took, "load_before",
+			      load_before, "load_after", load_average(), "processors",
+			      (int)sysconf(_SC_NPROCESSORS_ONLN), "figures", all);
 	int r = o ? json_dump_file(o, path, JSON_INDENT(2)) : -1;
 
 	json_decref(o);
@@ -342,9 +346,9 @@ struct arguments {
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
 	static const struct option options[] = {
-		{"quick", no_argument, NULL, 'q'},	 {"json", required_argument, NULL, 'j'},
+		{"quick", no_argument, NULL, 'q'},      {"json", required_argument, NULL, 'j'},
 		{"only", required_argument, NULL, 'o'}, {"plugin", required_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'},	 {NULL, 0, NULL, 0},
+		{"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -391,19 +395,21 @@ int main(int argc, char **argv)
 	snprintf(s.run_dir, sizeof s.run_dir, "%s", run_dir);
 	all = json_array();
 	alarm(a.quick ? LIMIT_QUICK : LIMIT_FULL);
-	printf("cowbd %s, %ld processors, load average %.1f%s\n\n%-58s %14s  %-9s\n", cowbd_version(),
-	       sysconf(_SC_NPROCESSORS_ONLN), load, load > 0.5 ? " (others are at work: times are noisy)" : "",
-	       "figure", "measured", "target");
+	printf("cowbd %s, %ld processors, load average %.1f%s\n\n%-58s %14s  %-9s\n",
+	       cowbd_version(), sysconf(_SC_NPROCESSORS_ONLN), load,
+	       load > 0.5 ? " (others are at work: times are noisy)" : "", "figure", "measured",
+	       "target");
 	for (size_t i = 0; i < ARRAY_SIZE(parts) && !interrupted; i++)
 		if (!a.only || strcmp(a.only, parts[i].name) == 0)
 			run_part(&parts[i], &s, &signals);
 	clean_up();
 	if (interrupted) {
-		fprintf(stderr, "figures: %s\n", interrupted == SIGALRM ? "took too long" : "interrupted");
+		fprintf(stderr, "figures: %s\n",
+			interrupted == SIGALRM ? "took too long" : "interrupted");
 		return interrupted == SIGALRM ? 1 : 128 + interrupted;
 	}
-	printf("\n%u missed, %s, %.0f s, load average now %.1f\n", missed, bad ? "FAILED" : "nothing wrong",
-	       seconds_since(from), load_average());
+	printf("\n%u missed, %s, %.0f s, load average now %.1f\n", missed,
+	       bad ? "FAILED" : "nothing wrong", seconds_since(from), load_average());
 	if (a.json && write_json(a.json, a.quick, load, seconds_since(from)) < 0) {
 		fprintf(stderr, "figures: %s: can't be written\n", a.json);
 		bad = true;

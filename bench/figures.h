@@ -22,9 +22,9 @@
 
 struct setting {
 	bool quick;
-	char dir[4000];		/* of this part's files */
-	char run_dir[256];	/* on a tmpfs where there is one: tails and sockets */
-	const char *plugin;	/* path of nbdkit-cowbd-plugin.so */
+	char dir[4000];     /* of this part's files */
+	char run_dir[256];  /* on a tmpfs where there is one: tails and sockets */
+	const char *plugin; /* path of nbdkit-cowbd-plugin.so */
 };
 
 /* What a figure is held against. */
@@ -39,8 +39,8 @@ struct figure {
 	const char *note;
 };
 
-#define TIME_HOW_FAR 10.0	/* a machine that does other things, too */
-#define SIZE_HOW_FAR 2.0	/* memory and space don't depend on who else is there */
+#define TIME_HOW_FAR 10.0 /* a machine that does other things, too */
+#define SIZE_HOW_FAR 2.0  /* memory and space don't depend on who else is there */
 
 void report_figure(const struct figure *f);
 
@@ -55,10 +55,10 @@ void must(int r, const char *what);
 
 /* ---- parts ------------------------------------------------------------------------ */
 
-void part_instant(const struct setting *s);	/* figures_instant.c */
-void part_kill(const struct setting *s);	/* figures_kill.c */
-void part_memory(const struct setting *s);	/* figures_memory.c */
-void part_nbd(const struct setting *s);		/* figures_nbd.c */
+void part_instant(const struct setting *s); /* figures_instant.c */
+void part_kill(const struct setting *s);    /* figures_kill.c */
+void part_memory(const struct setting *s);  /* figures_memory.c */
+void part_nbd(const struct setting *s);     /* figures_nbd.c */
 
 /* ---- tools (figures_tools.c) --------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 #define LARGE_BYTES (16 * TIB)
 #define CLONES 1000u
 #define PATIENCE_S 20.0
-#define NEAR_BYTES (24 * MIB)	/* zones kept ready, and pages of the group */
+#define NEAR_BYTES (24 * MIB) /* zones kept ready, and pages of the group */
 #define ROUNDS_MAX 400u
 
 enum action { SNAPSHOT, CLONE, ROLLBACK, ACTIONS };
@@ -23,14 +23,15 @@ static const char *const action_names[ACTIONS] = {"snapshot", "clone", "rollback
 
 struct subject {
 	const char *name, *shape;
-	uint64_t size, blocks;	/* mapped */
-	uint64_t version;	/* of the last write */
-	double *us[ACTIONS];	/* one a round */
+	uint64_t size, blocks; /* mapped */
+	uint64_t version;      /* of the last write */
+	double *us[ACTIONS];   /* one a round */
 };
 
 static uint64_t a_block(const struct subject *v, uint64_t i)
 {
-	return v->size == v->blocks * BLOCK ? i % v->blocks : scattered_block(v->size, v->blocks, i % v->blocks);
+	return v->size == v->blocks * BLOCK ? i % v->blocks
+					    : scattered_block(v->size, v->blocks, i % v->blocks);
 }
 
 /* ---- snapshot, clone, rollback ------------------------------------------------------------- */
@@ -41,7 +42,8 @@ static double us_since(uint64_t from)
 }
 
 /* One of each; what was written since the snapshot must be gone after the rollback. */
-static void one_round(struct cowbd_pool *p, struct subject *v, unsigned round, unsigned flags, size_t i)
+static void one_round(struct cowbd_pool *p, struct subject *v, unsigned round, unsigned flags,
+		      size_t i)
 {
 	char snap[80], clone[80];
 	const char *snaps[] = {snap}, *clones[] = {clone};
@@ -72,7 +74,8 @@ static void one_round(struct cowbd_pool *p, struct subject *v, unsigned round, u
 /* A flush with one written block, for comparison. */
 static double flush_us(struct cowbd_pool *p, struct subject *v, unsigned round)
 {
-	uint64_t buf[BLOCK / sizeof(uint64_t)], from, block = a_block(v, round * UINT64_C(104729) + 1);
+	uint64_t buf[BLOCK / sizeof(uint64_t)], from,
+		block = a_block(v, round * UINT64_C(104729) + 1);
 	struct cowbd_client *c;
 	double us;
 
@@ -109,9 +112,10 @@ static void report_action(struct subject v[2], enum action a, unsigned n)
 
 		median[k] = quantile(v[k].us[a], n, 0.5);
 		snprintf(name, sizeof name, "%s --no-wait, %s", action_names[a], v[k].shape);
-		snprintf(note, sizeof note, "p99 %.3f, worst %.3f of %u", v[k].us[a][n * 99 / 100] / 1e3,
-			 v[k].us[a][n - 1] / 1e3, n);
-		report_figure(&(struct figure){name, "ms", median[k] / 1e3, AT_MOST, 1, TIME_HOW_FAR, note});
+		snprintf(note, sizeof note, "p99 %.3f, worst %.3f of %u",
+			 v[k].us[a][n * 99 / 100] / 1e3, v[k].us[a][n - 1] / 1e3, n);
+		report_figure(&(struct figure){name, "ms", median[k] / 1e3, AT_MOST, 1,
+					       TIME_HOW_FAR, note});
 	}
 	char name[80];
 
@@ -142,12 +146,15 @@ static void measure_durable(struct cowbd_pool *p, struct subject v[2], unsigned 
 		}
 	for (enum action a = 0; a < ACTIONS; a++)
 		for (unsigned k = 0; k < 2; k++) {
-			double us = quantile(v[k].us[a], rounds, 0.5), base = quantile(flush[k], rounds, 0.5);
+			double us = quantile(v[k].us[a], rounds, 0.5),
+			       base = quantile(flush[k], rounds, 0.5);
 			char name[80], note[80];
 
-			snprintf(name, sizeof name, "durable %s / one flush, %s", action_names[a], v[k].shape);
+			snprintf(name, sizeof name, "durable %s / one flush, %s", action_names[a],
+				 v[k].shape);
 			snprintf(note, sizeof note, "%.3f ms, flush %.3f ms", us / 1e3, base / 1e3);
-			report_figure(&(struct figure){name, "x", us / base, AT_MOST, 1.5, TIME_HOW_FAR, note});
+			report_figure(&(struct figure){name, "x", us / base, AT_MOST, 1.5,
+						       TIME_HOW_FAR, note});
 		}
 }
 
@@ -179,7 +186,8 @@ static void measure_many(struct cowbd_pool *p, struct subject *v, unsigned n)
 		us[i] = one_more(p, v, i);
 	took = seconds_since(from);
 	last = quantile(us + n - end, end, 0.5);
-	snprintf(note, sizeof note, "median of the last %u; p99 %.3f; all %u took %.1f s with their writes", end,
+	snprintf(note, sizeof note,
+		 "median of the last %u; p99 %.3f; all %u took %.1f s with their writes", end,
 		 us[n - end + end * 99 / 100] / 1e3, n, took);
 	first = quantile(us, end, 0.5);
 	snprintf(name, sizeof name, "snapshot number %u, %s", n, v->shape);
@@ -206,8 +214,10 @@ static void measure_clones(struct cowbd_pool *p, const struct subject *v)
 	expect_block(p, names[CLONES - 1], a_block(v, v->blocks / 2 + 1), 0);
 	from = now_ns();
 	must(cowbd_remove(p, list, CLONES, COWBD_NO_WAIT), "rm");
-	snprintf(note, sizeof note, "durable, one group; their rm --no-wait %.3f s", seconds_since(from));
-	report_figure(&(struct figure){"clone -n 1000, 16 TiB", "s", took, AT_MOST, 0.3, TIME_HOW_FAR, note});
+	snprintf(note, sizeof note, "durable, one group; their rm --no-wait %.3f s",
+		 seconds_since(from));
+	report_figure(&(struct figure){"clone -n 1000, 16 TiB", "s", took, AT_MOST, 0.3,
+				       TIME_HOW_FAR, note});
 }
 
 /* ---- opening ------------------------------------------------------------------------------------- */
@@ -223,7 +233,8 @@ static void forget(const char *path)
 	}
 }
 
-static struct cowbd_pool *measure_open(const struct setting *s, struct cowbd_pool *p, const char *path)
+static struct cowbd_pool *measure_open(const struct setting *s, struct cowbd_pool *p,
+				       const char *path)
 {
 	double open_s[5], close_s[5];
 	struct cowbd_pool_info info;
@@ -243,10 +254,11 @@ static struct cowbd_pool *measure_open(const struct setting *s, struct cowbd_poo
 			wrong("a pool that was closed is not clean");
 	}
 	must(cowbd_start(p), "start");
-	snprintf(name, sizeof name, "open a closed pool, %" PRIu64 " snapshots and a 16 TiB volume", info.snapshots);
+	snprintf(name, sizeof name, "open a closed pool, %" PRIu64 " snapshots and a 16 TiB volume",
+		 info.snapshots);
 	snprintf(note, sizeof note, "first open after the load %.3f", open_s[0]);
-	report_figure(&(struct figure){name, "s", quantile(open_s, ARRAY_SIZE(open_s), 0.5), AT_MOST, 1,
-				       TIME_HOW_FAR, note});
+	report_figure(&(struct figure){name, "s", quantile(open_s, ARRAY_SIZE(open_s), 0.5),
+				       AT_MOST, 1, TIME_HOW_FAR, note});
 	snprintf(note, sizeof note, "after the load, with its checkpoint; idle %.3f",
 		 quantile(close_s + 1, ARRAY_SIZE(close_s) - 1, 0.5));
 	report_figure(&(struct figure){"close it", "s", close_s[0], NO_TARGET, 0, 0, note});
@@ -263,9 +275,12 @@ static void expect_clean(const char *path)
 
 	must(cowbd_check(path, &(struct cowbd_check_options){0}, &found), "check");
 	if (found.damages || found.leaks)
-		wrong("check found %" PRIu64 " damages, %" PRIu64 " leaks", found.damages, found.leaks);
-	snprintf(note, sizeof note, "clean; %" PRIu64 " pages, %" PRIu64 " blocks", found.pages, found.blocks);
-	report_figure(&(struct figure){"check of the closed pool", "s", seconds_since(from), NO_TARGET, 0, 0, note});
+		wrong("check found %" PRIu64 " damages, %" PRIu64 " leaks", found.damages,
+		      found.leaks);
+	snprintf(note, sizeof note, "clean; %" PRIu64 " pages, %" PRIu64 " blocks", found.pages,
+		 found.blocks);
+	report_figure(&(struct figure){"check of the closed pool", "s", seconds_since(from),
+				       NO_TARGET, 0, 0, note});
 }
 
 /* Giving space back is paced, in the background. */
@@ -292,13 +307,18 @@ static struct cowbd_pool *delete_all(struct cowbd_pool *p, const char *path, uin
 	must(cowbd_reclaim_wait(p), "reclaim");
 	reclaim = seconds_since(from);
 	cowbd_pool_info(p, &info);
-	if (info.used_blocks || info.metadata_bytes != new_info->metadata_bytes || info.volumes || info.snapshots)
-		wrong("after deleting all, %" PRIu64 " blocks and %" PRIu64 " bytes of metadata are used (new: %" PRIu64 ")",
+	if (info.used_blocks || info.metadata_bytes != new_info->metadata_bytes || info.volumes ||
+	    info.snapshots)
+		wrong("after deleting all, %" PRIu64 " blocks and %" PRIu64
+		      " bytes of metadata are used (new: %" PRIu64 ")",
 		      info.used_blocks, info.metadata_bytes, new_info->metadata_bytes);
 	give = wait_for_space(path, new_bytes + NEAR_BYTES);
 	after = space_taken(path);
-	report_figure(&(struct figure){"delete all: rm -r returns in", "ms", rm * 1e3, NO_TARGET, 0, 0, ""});
-	snprintf(note, sizeof note, "all blocks and map pages free; %" PRIu64 " blocks reclaimed since opening", info.blocks_reclaimed);
+	report_figure(&(struct figure){"delete all: rm -r returns in", "ms", rm * 1e3, NO_TARGET, 0,
+				       0, ""});
+	snprintf(note, sizeof note,
+		 "all blocks and map pages free; %" PRIu64 " blocks reclaimed since opening",
+		 info.blocks_reclaimed);
 	report_figure(&(struct figure){"reclaimed in", "s", reclaim, NO_TARGET, 0, 0, note});
 	snprintf(note, sizeof note, "%.0f MiB, %.0f when new, %.0f before; %.1f s behind reclaim",
 		 (double)after / MIB, (double)new_bytes / MIB, (double)before / MIB, give);

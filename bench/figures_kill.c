@@ -18,7 +18,7 @@
 #define POOL_BYTES (16 * GIB)
 #define VOLUME_BYTES (256 * MIB)
 #define BLOCKS (VOLUME_BYTES / BLOCK)
-#define STRIDE 40503u		/* odd: i * STRIDE % BLOCKS meets every block once */
+#define STRIDE 40503u /* odd: i * STRIDE % BLOCKS meets every block once */
 #define FLUSH_EVERY 1024u
 
 static uint64_t block_of_step(uint64_t step)
@@ -41,7 +41,8 @@ static void one_step(struct cowbd_client *c, uint64_t step)
 }
 
 /* Runs in the child. The last steps are in the tail alone. */
-static noreturn void fill_and_die(const struct setting *s, const char *path, _Atomic uint64_t *steps)
+static noreturn void fill_and_die(const struct setting *s, const char *path,
+				  _Atomic uint64_t *steps)
 {
 	struct cowbd_pool *p = open_pool(s, path);
 	struct journal *j = p->e.journal;
@@ -85,14 +86,16 @@ static void expect_all(struct cowbd_pool *p, uint64_t steps)
 	for (uint64_t block = 0; block < BLOCKS; block++) {
 		must(cowbd_read(c, buf, sizeof buf, block * BLOCK), "read");
 		if (!block_has_stamp(buf, block, version[block]))
-			wrong("after the kill, block %" PRIu64 " is not version %u", block, version[block]);
+			wrong("after the kill, block %" PRIu64 " is not version %u", block,
+			      version[block]);
 	}
 	cowbd_client_close(c);
 }
 
 void part_kill(const struct setting *s)
 {
-	_Atomic uint64_t *steps = mmap(NULL, sizeof *steps, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic uint64_t *steps = mmap(NULL, sizeof *steps, PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct cowbd_pool_info info;
 	struct cowbd_check_result found;
 	struct cowbd_pool *p;
@@ -116,13 +119,17 @@ void part_kill(const struct setting *s)
 	if (info.was_clean)
 		wrong("a pool whose daemon was killed opens as clean");
 	expect_all(p, atomic_load(steps));
-	snprintf(note, sizeof note, "journal of %" PRIu64 " MiB; replayed %" PRIu64 " records of it, %" PRIu64 " of the tail",
+	snprintf(note, sizeof note,
+		 "journal of %" PRIu64 " MiB; replayed %" PRIu64 " records of it, %" PRIu64
+		 " of the tail",
 		 info.journal_bytes / MIB, info.replayed_journal, info.replayed_tail);
-	report_figure(&(struct figure){s->quick ? "open after kill -9, journal 1/8 full" : "open after kill -9, journal full",
+	report_figure(&(struct figure){s->quick ? "open after kill -9, journal 1/8 full"
+						: "open after kill -9, journal full",
 				       "s", took, AT_MOST, 1, TIME_HOW_FAR, note});
 	must(cowbd_close(p), "close");
 	must(cowbd_check(path, &(struct cowbd_check_options){0}, &found), "check");
 	if (found.damages || found.leaks)
-		wrong("after the kill, check found %" PRIu64 " damages, %" PRIu64 " leaks", found.damages, found.leaks);
+		wrong("after the kill, check found %" PRIu64 " damages, %" PRIu64 " leaks",
+		      found.damages, found.leaks);
 	munmap((void *)(uintptr_t)steps, sizeof *steps);
 }

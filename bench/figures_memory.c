@@ -12,7 +12,7 @@
 #define POOL_BYTES (64 * GIB)
 #define VOLUME_BYTES (16 * TIB)
 #define WRITERS 4u
-#define BOUND_BYTES (96 * MIB)	/* cache bound + 32 MiB */
+#define BOUND_BYTES (96 * MIB) /* cache bound + 32 MiB */
 #define READ_BACK 500u
 
 struct writer {
@@ -20,7 +20,7 @@ struct writer {
 	struct cowbd_pool *pool;
 	const char *path;
 	uint64_t seed, until_ns, bytes_max;
-	uint64_t n;		/* written */
+	uint64_t n; /* written */
 };
 
 static uint64_t next_block(uint64_t *state)
@@ -70,8 +70,11 @@ void part_memory(const struct setting *s)
 	must(cowbd_create(p, "huge", VOLUME_BYTES, 0, 0), "create");
 	from = now_ns();
 	for (unsigned i = 0; i < WRITERS; i++) {
-		w[i] = (struct writer){.pool = p, .path = path, .seed = i + 1,
-				       .until_ns = from + (s->quick ? 4 : 30) * UINT64_C(1000000000),
+		w[i] = (struct writer){.pool = p,
+				       .path = path,
+				       .seed = i + 1,
+				       .until_ns =
+					       from + (s->quick ? 4 : 30) * UINT64_C(1000000000),
 				       .bytes_max = s->quick ? GIB : 7 * GIB};
 		must(-pthread_create(&w[i].thread, NULL, write_at_random, &w[i]), "thread");
 	}
@@ -84,9 +87,11 @@ void part_memory(const struct setting *s)
 		expect_written(&w[i]);
 	peak = peak_memory(getpid());
 	cowbd_pool_info(p, &info);
-	snprintf(note, sizeof note, "VmHWM; cache %.0f MiB; %" PRIu64 " writes in %.0f s, %" PRIu64 " checkpoints",
+	snprintf(note, sizeof note,
+		 "VmHWM; cache %.0f MiB; %" PRIu64 " writes in %.0f s, %" PRIu64 " checkpoints",
 		 (double)info.cache_bytes / MIB, n, took, info.checkpoints);
-	report_figure(&(struct figure){"resident, 16 TiB written at random (4 threads)", "MiB", (double)peak / MIB, AT_MOST,
-				       (double)BOUND_BYTES / MIB, SIZE_HOW_FAR, note});
+	report_figure(&(struct figure){"resident, 16 TiB written at random (4 threads)", "MiB",
+				       (double)peak / MIB, AT_MOST, (double)BOUND_BYTES / MIB,
+				       SIZE_HOW_FAR, note});
 	must(cowbd_close(p), "close");
 }

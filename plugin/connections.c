@@ -34,11 +34,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/sockios.h>
 #include <linux/vm_sockets.h>
 
 #define NBDKIT_API_VERSION 2
@@ -367,32 +369,54 @@ struct conn_id conns_mine(void)
 
 /* ---- shutting down --------------------------------------------------------------------- */
 
-/* A duplicate can't be closed and used again under our hands. [CONN-1] */
-static bool shutdown_locked(struct conn_id id, int how)
+/* A duplicate, which can't be closed and used again under our hands, or -1. [CONN-1] */
+static int duplicate_locked(struct conn_id id)
 {
 	struct stat st;
-	int fd = fcntl(id.fd, F_DUPFD_CLOEXEC, 0);
-	bool there;
+	int fd = id.fd < 0 ? -1 : fcntl(id.fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && st.st_ino == id.inode)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static bool shutdown_locked(struct conn_id id, int how)
+{
+	int fd = duplicate_locked(id);
 
 	if (fd < 0)
 		return false;
-	there = fstat(fd, &st) == 0 && st.st_ino == id.inode;
-	if (there)
-		shutdown(fd, how);
+	shutdown(fd, how);
 	close(fd);
-	return there;
+	return true;
 }
 
 bool conns_shutdown(struct conn_id id, int how)
 {
 	bool there;
 
-	if (id.fd < 0)
-		return false;
 	pthread_mutex_lock(&lock);
 	there = shutdown_locked(id, how);
 	pthread_mutex_unlock(&lock);
 	return there;
+}
+
+bool conns_unsent(struct conn_id id)
+{
+	int fd, bytes = 0;
+
+	pthread_mutex_lock(&lock);
+	fd = duplicate_locked(id);
+	if (fd >= 0) {
+		if (ioctl(fd, SIOCOUTQ, &bytes))
+			bytes = 0;
+		close(fd);
+	}
+	pthread_mutex_unlock(&lock);
+	return bytes > 0;
 }
 
 struct shutdown_all {

@@ -40,6 +40,9 @@ struct conn_id conns_mine(void);
 /* shutdown(2) of one connection; false: it is gone, or unknown. */
 bool conns_shutdown(struct conn_id id, int how);
 
+/* Is something sent that the peer has not yet taken?  (TCP: not yet acknowledged.) */
+bool conns_unsent(struct conn_id id);
+
 /* shutdown(2) of all connections, in whatever state; returns how many there were. */
 size_t conns_shutdown_all(int how);
 

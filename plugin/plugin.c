@@ -46,6 +46,7 @@
 #include "control.h"
 #include "cowbd.h"
 #include "drain.h"
+#include "handles.h"
 #include "notify.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -63,15 +64,6 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-struct handle {
-	struct cowbd_client *client;
-	struct conn_id connection;
-	char *name;
-	char description[96];
-	bool cut;			/* under handles_lock: waited for by cut_object */
-	struct handle *next, *previous;	/* under handles_lock */
-};
-
 /* The command line; constant after .config_complete. */
 static char *pool_path, *control_socket;
 static bool control_off;
@@ -82,10 +74,6 @@ static bool serving;		/* after_fork has run: there may be clients */
 static bool io_flusher;
 static uint32_t preferred_bytes;
 static atomic_bool draining;
-
-static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t handle_closed = PTHREAD_COND_INITIALIZER;
-static struct handle *handles;	/* under handles_lock */
 
 /* ---- parameters ------------------------------------------------------------------ */
 
@@ -292,82 +280,13 @@ static int cowbd_plugin_get_ready(void)
 	return 0;
 }
 
-/* ---- handles --------------------------------------------------------------------------- */
-
-static void add_handle(struct handle *h)
-{
-	pthread_mutex_lock(&handles_lock);
-	h->next = handles;
-	if (handles)
-		handles->previous = h;
-	handles = h;
-	pthread_mutex_unlock(&handles_lock);
-}
-
-/* The client is closed before the handle leaves the list, so that who waits for the
- * list finds the object free. */
-static void close_handle(struct handle *h)
-{
-	cowbd_client_close(h->client);
-	pthread_mutex_lock(&handles_lock);
-	if (h->next)
-		h->next->previous = h->previous;
-	if (h->previous)
-		h->previous->next = h->next;
-	else
-		handles = h->next;
-	pthread_cond_broadcast(&handle_closed);
-	pthread_mutex_unlock(&handles_lock);
-	free(h->name);
-	free(h);
-}
-
-static size_t count_handles(void)
-{
-	size_t n = 0;
-
-	pthread_mutex_lock(&handles_lock);
-	for (struct handle *h = handles; h; h = h->next)
-		n++;
-	pthread_mutex_unlock(&handles_lock);
-	return n;
-}
-
-static bool any_cut_locked(void)
-{
-	for (struct handle *h = handles; h; h = h->next)
-		if (h->cut)
-			return true;
-	return false;
-}
-
 /* ---- what only the daemon can do for admin_call --------------------------------------------- */
 
-/* Cuts exactly the connections that have the object open now; one that comes
- * later is another client. */
+/* Cuts exactly the connections that have the object open now; one that comes later is another client. */
 static int cut_object(void *opaque, uint64_t object)
 {
-	struct timespec limit;
-	bool unknown = false;
-	int err = 0;
-
 	(void)opaque;
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += CUT_LIMIT_MS / 1000;
-	pthread_mutex_lock(&handles_lock);
-	for (struct handle *h = handles; h; h = h->next) {
-		if (cowbd_client_object(h->client) != object)
-			continue;
-		h->cut = true;
-		if (!conns_shutdown(h->connection, SHUT_RDWR) && h->connection.fd < 0)
-			unknown = true;
-	}
-	while (any_cut_locked() && !err && !unknown)
-		err = pthread_cond_timedwait(&handle_closed, &handles_lock, &limit);
-	for (struct handle *h = handles; h; h = h->next)
-		h->cut = false;
-	pthread_mutex_unlock(&handles_lock);
-	return unknown ? -EOPNOTSUPP : err ? -EBUSY : 0;
+	return handles_cut(object, CUT_LIMIT_MS);
 }
 
 static size_t count_threads(void)

@@ -77,3 +77,16 @@ void cleanup_unlock(pthread_mutex_t **lock)
 {
 	pthread_mutex_unlock(*lock);
 }
+
+#ifdef COWBD_TINY
+
+bool mutant(const char *name)
+{
+	static const char *chosen;
+
+	if (!chosen)
+		chosen = getenv("COWBD_MUTANT") ? getenv("COWBD_MUTANT") : "";
+	return strcmp(chosen, name) == 0;
+}
+
+#endif

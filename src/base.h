@@ -129,6 +129,17 @@ uint64_t wall_ns(void);
 /* XXH3 of len bytes under seed. */
 uint64_t checksum(const void *data, size_t len, uint64_t seed);
 
+/* ---- mutants ---------------------------------------------------------------- */
+
+/* Is this rule switched off?  By COWBD_MUTANT=name in the tiny engine of the crash tests, which
+ * must notice each; never in the product. */
+#ifdef COWBD_TINY
+bool mutant(const char *name);
+#define MUTANT(name) mutant(name)
+#else
+#define MUTANT(name) false
+#endif
+
 /* ---- scoped things -------------------------------------------------------- */
 
 void cleanup_free(void *ptr_to_ptr);

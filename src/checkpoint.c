@@ -138,7 +138,7 @@ static int write_all(struct engine *e, uint64_t generation)
 	pthread_rwlock_wrlock(&e->lock);
 	r = space_commit_prepare(e->space);
 	pthread_rwlock_unlock(&e->lock);
-	return r < 0 ? r : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
+	return r < 0 || MUTANT("super-before-pages") ? r : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
 }
 
 /* [CHECKPOINT-2] */
@@ -164,13 +164,16 @@ static int run(struct cowbd_pool *p)
 		return r;
 	take_cut(p, &cut);
 	r = write_all(e, cut.generation);
+	if (r == 0 && MUTANT("released-before-super"))
+		release(e, &cut);
 	if (r == 0)
 		r = super_commit(p, &e->super);
 	if (r < 0) {
 		engine_fail(e, "a checkpoint failed");
 		return r;
 	}
-	release(e, &cut);
+	if (!MUTANT("released-before-super"))
+		release(e, &cut);
 	STAT_ADD(e->stats.checkpoints, 1);
 	return 0;
 }

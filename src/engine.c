@@ -226,7 +226,8 @@ static int run_round(struct engine *e, struct dirty *dirty)
 	}
 	pthread_rwlock_unlock(&e->lock);
 
-	r = sync_dirty(e, dirty);
+	if (!MUTANT(records ? "journal-before-data" : "flush-without-sync"))
+		r = sync_dirty(e, dirty);
 	if (r < 0) {
 		engine_fail(e, "syncing data failed");
 		return r;

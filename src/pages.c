@@ -12,14 +12,17 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #define WRITE_BATCH 64u
 #define DIRTY_MIN 64u
 #define SLAB_FRAMES 64u
+#define SLAB_BYTES ((size_t)SLAB_FRAMES * PAGE_BYTES)
 
 _Thread_local struct need thread_need;
 
-/* Frames are made many at a time: a page that is aligned alone takes a second one of the heap. */
+/* Frames are made many at a time, and not on the heap: there a page that is aligned takes two, and
+ * every thread's arena keeps what it once had. */
 struct slab {
 	struct slab *next;
 	uint8_t *data;
@@ -37,6 +40,8 @@ struct pages {
 	struct page **clock;	/* all cached pages, in no order */
 	size_t nclock, clock_room, hand;
 	size_t bound;		/* pages to keep when clean */
+
+	uint8_t *batch_buf;	/* of a checkpoint, of which there is one at a time */
 
 	struct slab *slabs;
 	struct page *free_frames;
@@ -144,11 +149,12 @@ static struct page *frame_take(struct pages *p)
 static int slab_add(struct pages *p)
 {
 	struct slab *s = calloc(1, sizeof *s);
-	uint8_t *data = aligned_alloc(PAGE_BYTES, (size_t)SLAB_FRAMES * PAGE_BYTES);
+	uint8_t *data = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (!s || !data) {
+	if (!s || data == MAP_FAILED) {
 		free(s);
-		free(data);
+		if (data != MAP_FAILED)
+			munmap(data, SLAB_BYTES);
 		return fail(-ENOMEM, "no memory for the page cache");
 	}
 	s->data = data;
@@ -544,7 +550,8 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 
 	for (unsigned i = 0; i < b->n; i++) {
 		void *image = b->buf + i * PAGE_BYTES;
-		unsigned which = slot_written(b->slot[i]) ? !slot_which(b->slot[i]) : 0;	/* [PAGES-1] */
+		unsigned which = slot_written(b->slot[i]) && !MUTANT("current-slot-written") ?
+					 !slot_which(b->slot[i]) : 0;	/* [PAGES-1] */
 		uint64_t offset = page_offset(b->page[i]->no, which);
 		uint64_t sum = page_seal(image, b->kind[i], p->super->uuid, offset, generation);
 
@@ -599,12 +606,9 @@ static int write_batch(struct pages *p, struct write_batch *b, uint64_t generati
 
 int pages_write_frozen(struct pages *p, uint64_t generation)
 {
-	CLEANUP_FREE uint8_t *buf = aligned_alloc(PAGE_BYTES, WRITE_BATCH * PAGE_BYTES);
-	struct write_batch b = {.buf = buf};
+	struct write_batch b = {.buf = p->batch_buf};
 	int r = 0;
 
-	if (!buf)
-		return fail(-ENOMEM, "no memory to write a checkpoint");
 	do {
 		pthread_rwlock_wrlock(p->lock);
 		take_images(p, &b);
@@ -665,12 +669,9 @@ static void take_staged(struct pages *p, struct write_batch *b, enum page_kind k
 int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *list, size_t n,
 		       uint64_t generation)
 {
-	CLEANUP_FREE uint8_t *buf = aligned_alloc(PAGE_BYTES, WRITE_BATCH * PAGE_BYTES);
-	struct write_batch b = {.buf = buf};
+	struct write_batch b = {.buf = p->batch_buf};
 	int r = 0;
 
-	if (!buf)
-		return fail(-ENOMEM, "no memory to write a checkpoint");
 	/* unlist them: write_batch clears .staged, but the list is walked by others */
 	pthread_rwlock_wrlock(p->lock);
 	for (struct page **at = &p->staged; *at;) {
@@ -715,7 +716,8 @@ int pages_new(struct store *s, const struct geometry *g, struct disk_super *supe
 	p->clock_room = 4096;
 	p->bucket = calloc(p->bucket_mask + 1, sizeof(*p->bucket));
 	p->clock = calloc(p->clock_room, sizeof(*p->clock));
-	if (!p->bucket || !p->clock) {
+	p->batch_buf = aligned_alloc(PAGE_BYTES, WRITE_BATCH * PAGE_BYTES);
+	if (!p->bucket || !p->clock || !p->batch_buf) {
 		pages_free(p);
 		return fail(-ENOMEM, "no memory for the page cache");
 	}
@@ -731,9 +733,10 @@ void pages_free(struct pages *p)
 		struct slab *s = p->slabs;
 
 		p->slabs = s->next;
-		free(s->data);
+		munmap(s->data, SLAB_BYTES);
 		free(s);
 	}
+	free(p->batch_buf);
 	free(p->clock);
 	free(p->bucket);
 	free(p);

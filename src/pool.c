@@ -298,7 +298,7 @@ int cowbd_grow_pool(struct cowbd_pool *p, uint64_t size)
 	if (r == 0 && size > e->store->size)
 		r = store_grow(e->store, size);
 	/* the superblock may reach the disk before a size that nothing has made durable */
-	if (r == 0 && zones > e->geo.zones && (r = cowbd_sync(p)) == 0)
+	if (r == 0 && zones > e->geo.zones && (MUTANT("grown-before-durable") || (r = cowbd_sync(p)) == 0))
 		r = grow_zones(p, zones);
 	pthread_mutex_unlock(&p->manage);
 	return r;

@@ -44,6 +44,8 @@ static int set_aside(void *opaque, const struct record *r)
 	struct engine *e = &x->p->e;
 	int err;
 
+	if (MUTANT("replay-no-prescan"))
+		return 0;
 	if (r->type == REC_ZONE)
 		return space_set_aside(e->space, r->zone);
 	if (r->type != REC_MAP || r->length == 0)
@@ -128,7 +130,7 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 	struct journal_position from = *at, end;
 	int r;
 
-	if (!p->e.read_only && (r = store_sync(p->e.store, NULL, 0)) < 0)	/* rule 6 */
+	if (!p->e.read_only && !MUTANT("open-without-sync") && (r = store_sync(p->e.store, NULL, 0)) < 0)	/* rule 6 */
 		return r;
 	x->durable = true;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
@@ -212,11 +214,11 @@ static int replay_tail(struct replay *x)
 	bool tainted;
 	int r;
 
-	if (!x->tail)
+	if (!x->tail || MUTANT("no-tail"))
 		return 0;
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	identity_of(p, &want);
-	x->durable = false;
+	x->durable = MUTANT("tail-counts-durable");
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x, &tainted);
 	p->e.stats.replayed_tail = x->last - before;
 	return r;
@@ -384,7 +386,7 @@ int recover_begin_session(struct cowbd_pool *p)
 	e->super = next;
 	space_set_journal(e->space, e->journal);
 	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
-	r = replayed ? checkpoint_run(e) : super_commit(p, &next);
+	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e) : super_commit(p, &next);
 	if (r == 0 && old_tail[0] && !p->was_clean)
 		unlink(old_tail);
 	return r;

@@ -49,6 +49,8 @@ int space_count(struct space *s, uint64_t unit, unsigned *ret_count)
 	const struct disk_zone *z = page->data;
 	int n = get16(z->count[unit_index(unit)]) + delta_get(&s->live, unit);
 
+	if (MUTANT("reclaimed-reuse-early"))
+		n -= delta_get(&s->dropped, unit);
 	if (merged(s, z))
 		n += delta_get(&s->dropped_frozen, unit);	/* [SPACE-3] */
 	else if (s->merging)
@@ -89,7 +91,7 @@ int space_unit_free(struct space *s, uint64_t unit, bool *ret_free)
 
 	if (r < 0)
 		return r;
-	*ret_free = n == 0 && !space_pending(s, unit);
+	*ret_free = n == 0 && (!space_pending(s, unit) || MUTANT("reuse-before-durable"));
 	return 0;
 }
 
@@ -337,7 +339,8 @@ static int merge_counts(struct space *s, uint64_t zone, struct disk_zone *z, uns
 static bool may_leave(const struct space *s, const struct zone_info *info, unsigned used)
 {
 	return used == 0 && (info->type == ZONE_DATA || info->type == ZONE_META) &&
-	       !(info->flags & (ZF_ACTIVE | ZF_LEAVING)) && info->used_in != s->cuts;
+	       !(info->flags & (ZF_ACTIVE | ZF_LEAVING)) &&
+	       (info->used_in != s->cuts || MUTANT("zone-used-since"));
 }
 
 static int note_leaving(struct space *s, uint64_t zone)

@@ -81,7 +81,7 @@ int super_commit(struct cowbd_pool *p, const struct disk_super *next)
 	pthread_mutex_lock(&p->super_lock);
 	super.sequence = p->committed.sequence;
 	r = write_copy(p, &super);
-	if (r == 0)
+	if (r == 0 && !MUTANT("one-superblock"))
 		r = write_copy(p, &super);	/* [SUPER-1] */
 	if (r == 0)
 		p->committed = super;

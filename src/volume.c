@@ -464,7 +464,8 @@ void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->dirty_lock);
-	dirty_merge(&e->pending_dirty, &v->dirty);
+	if (!MUTANT("snapshot-without-data"))
+		dirty_merge(&e->pending_dirty, &v->dirty);
 	v->dirty = (struct dirty){0};
 	pthread_mutex_unlock(&v->dirty_lock);
 	atomic_store_explicit(&v->last_seq, seq, memory_order_release);

@@ -15,7 +15,10 @@ unit_tests = \
 	tests/unit/test_store_sim \
 	tests/unit/test_tail
 
-model_tests =
+model_tests = \
+	tests/model/test_model \
+	tests/model/test_model_threads \
+	tests/model/test_model_tiny
 
 # Some of them again, with the tiny engine.
 tiny_tests = \
@@ -30,6 +33,8 @@ test_tools = \
 
 # The real nbdkit, the real command, real clients.
 script_tests = \
+	tests/figures_quick.sh \
+	tests/probe.sh \
 	tests/cli/attached.sh \
 	tests/cli/bad_pool.sh \
 	tests/cli/check.sh \
@@ -134,6 +139,12 @@ tests_unit_test_journal_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 tests_unit_test_journal_random_tiny_SOURCES = tests/unit/test_journal_random.c
 tests_unit_test_journal_random_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_unit_test_journal_random_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_model_test_model_SOURCES = tests/model/test_model.c tests/model/model.c tests/model/model.h
+tests_model_test_model_threads_SOURCES = tests/model/test_model_threads.c tests/model/model.c tests/model/model.h
+tests_model_test_model_tiny_SOURCES = $(tests_model_test_model_SOURCES)
+tests_model_test_model_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_model_test_model_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/lib/run

@@ -58,7 +58,7 @@ int mlock(const void *addr, size_t len)
 
 struct counts {
 	uint64_t workloads, phases, cuts, prefix, subset, sample, torn, garbage, in_flight, nested, killed,
-		killed_then_cut, worked_on, same;
+		killed_then_cut, worked_on, rotten, same;
 };
 
 static struct counts counts;
@@ -67,7 +67,8 @@ struct options {
 	uint64_t seed, workloads;
 	unsigned ops, cuts;		/* images a cut at most */
 	double seconds;
-	bool verbose;
+	bool verbose, mutants;
+	const char *only;		/* of the mutants */
 	const uint8_t *skip[PHASES_MAX];
 };
 
@@ -344,6 +345,18 @@ static uint64_t knowledge(const struct oracle *o, size_t events)
 	return n;
 }
 
+/* One copy of the superblock becomes unreadable. */
+static bool rot(struct store *s, uint64_t *random)
+{
+	static _Alignas(PAGE_BYTES) uint8_t noise[PAGE_BYTES];
+
+	for (unsigned i = 0; i < sizeof noise; i++)
+		noise[i] = (uint8_t)random_of(random);
+	counts.rotten++;
+	return store_write(s, STORE_WRITE | STORE_DIRECT, page_offset(0, (unsigned)(random_of(random) % 2)), noise,
+			   sizeof noise) == 0;
+}
+
 static int try_image(struct image *im)
 {
 	const struct phase *ph = im->ph;
@@ -363,6 +376,11 @@ static int try_image(struct image *im)
 		counts.same++;
 		store_close(s);
 		return 0;
+	}
+	if (!im->torn && random_of(&random) % 8 == 0 && rot(s, &random)) {
+		im->kind = "one superblock rotten, a cut";
+		how &= ~(unsigned)LOOK_READ_ONLY;
+		nest = false;
 	}
 	r = look_at(im, s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, how, &content, nest ? &log : NULL);
 	if (r == 0 && nest)
@@ -668,6 +686,51 @@ static void shrink(uint64_t seed)
 	options.verbose = true;
 }
 
+/* ---- mutants ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Rules of the engine that can be switched off; each must be missed. */
+static const char *const mutants[] = {
+	"ack-flush-early", "current-slot-written", "flush-without-sync", "grown-before-durable", "journal-before-data",
+	"no-tail", "one-superblock", "open-without-sync", "owner-before-durable", "reclaim-before-durable",
+	"reclaimed-reuse-early", "released-before-super", "replay-no-prescan", "reuse-before-durable", "ring-overrun",
+	"session-before-checkpoint", "snapshot-without-data", "super-before-pages", "tail-counts-durable",
+	"zone-not-zeroed", "zone-type-early", "zone-used-since",
+};
+
+/* In a process of its own: a mutant may crash. */
+static bool explore_seeds(void);
+
+static int catch_mutants(const char *only)
+{
+	unsigned caught = 0, n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(mutants); i++) {
+		uint64_t start = now_ns();
+		int status = 0;
+		pid_t pid;
+
+		if (only && strcmp(only, mutants[i]) != 0)
+			continue;
+		n++;
+		fflush(stdout);
+		pid = fork();
+		if (pid == 0) {
+			setenv("COWBD_MUTANT", mutants[i], 1);
+			signal(SIGABRT, SIG_DFL);
+			signal(SIGSEGV, SIG_DFL);
+			if (!freopen("/dev/null", "w", stderr))
+				_exit(0);
+			_exit(explore_seeds() ? 0 : (printf("%s\n", failure), fflush(stdout), 1));
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			return -1;
+		caught += status != 0;
+		printf("%-26s %s, %.1f s\n", mutants[i], status ? "caught" : "NOT CAUGHT", (double)(now_ns() - start) / 1e9);
+	}
+	printf("mutants caught: %u of %u\n", caught, n);
+	return caught == n ? 0 : -1;
+}
+
 /* ---- main --------------------------------------------------------------------------------------------------------------------------- */
 
 static void print_counts(void)
@@ -675,10 +738,10 @@ static void print_counts(void)
 	printf("workloads %" PRIu64 ", phases %" PRIu64 ", cuts %" PRIu64 "\n"
 	       "images: prefix %" PRIu64 ", subset %" PRIu64 ", sample %" PRIu64 ", torn %" PRIu64 ", garbage %" PRIu64
 	       ", durable write in flight %" PRIu64 ", nested %" PRIu64 ", killed %" PRIu64 ", killed then cut %" PRIu64
-	       "; worked on %" PRIu64 "; identical, not tried again %" PRIu64 "\n",
+	       ", one superblock rotten %" PRIu64 "; worked on %" PRIu64 "; identical, not tried again %" PRIu64 "\n",
 	       counts.workloads, counts.phases, counts.cuts, counts.prefix, counts.subset, counts.sample, counts.torn,
-	       counts.garbage, counts.in_flight, counts.nested, counts.killed, counts.killed_then_cut, counts.worked_on,
-	       counts.same);
+	       counts.garbage, counts.in_flight, counts.nested, counts.killed, counts.killed_then_cut, counts.rotten,
+	       counts.worked_on, counts.same);
 }
 
 static void clean_up(void)
@@ -700,11 +763,25 @@ static void on_abort(int sig)
 	raise(sig);
 }
 
+/* False when a workload failed. */
+static bool explore_seeds(void)
+{
+	uint64_t start = now_ns();
+	int r = 0;
+
+	for (uint64_t i = 0; i < options.workloads && r == 0; i++) {
+		if ((double)(now_ns() - start) > options.seconds * 1e9)
+			break;
+		r = run_workload(options.seed + i);
+	}
+	return r == 0;
+}
+
 static bool parse(int argc, char **argv, bool *ret_replay)
 {
 	static const struct option known[] = {
 		{"seed", 1, 0, 's'}, {"workloads", 1, 0, 'w'}, {"seconds", 1, 0, 't'}, {"ops", 1, 0, 'o'},
-		{"cuts", 1, 0, 'c'}, {"replay", 1, 0, 'r'}, {"verbose", 0, 0, 'v'}, {0}};
+		{"cuts", 1, 0, 'c'}, {"replay", 1, 0, 'r'}, {"verbose", 0, 0, 'v'}, {"mutants", 0, 0, 'm'}, {"mutant", 1, 0, 'M'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -722,6 +799,8 @@ static bool parse(int argc, char **argv, bool *ret_replay)
 			options.cuts = (unsigned)v;
 		else if (c == 'v')
 			options.verbose = true;
+		else if (c == 'm' || c == 'M')
+			options.mutants = true, options.only = optarg;
 		else
 			return false;
 		*ret_replay |= c == 'r';
@@ -732,11 +811,10 @@ static bool parse(int argc, char **argv, bool *ret_replay)
 int main(int argc, char **argv)
 {
 	bool replay = false;
-	uint64_t start;
-	int r = 0;
+	int r;
 
 	if (!parse(argc, argv, &replay)) {
-		fprintf(stderr, "usage: explore [--seed N] [--workloads N] [--seconds S] [--ops N] [--cuts N] [--replay N] [--verbose]\n");
+		fprintf(stderr, "usage: explore [--seed N] [--workloads N] [--seconds S] [--ops N] [--cuts N] [--replay N] [--verbose] [--mutants] [--mutant NAME]\n");
 		return 64;
 	}
 	snprintf(dir, sizeof dir, "/dev/shm/cowbd-crash-%u", (unsigned)getpid());
@@ -749,12 +827,12 @@ int main(int argc, char **argv)
 			shrink(options.seed);
 		options.workloads = 1;
 	}
-	start = now_ns();
-	for (uint64_t i = 0; i < options.workloads && r == 0; i++) {
-		if (!replay && (double)(now_ns() - start) > options.seconds * 1e9)
-			break;
-		r = run_workload(options.seed + i);
+	if (options.mutants) {
+		r = catch_mutants(options.only);
+		clean_up();
+		return r < 0;
 	}
+	r = explore_seeds() ? 0 : -1;
 	if (r < 0)
 		printf("FAILED: workload --replay %" PRIu64 " --cuts %u: %s\n", current_seed, options.cuts, failure);
 	printf("seed %" PRIu64 "\n", options.seed);

@@ -41,7 +41,7 @@ static const struct setup setups[] = {
 	{"4 KiB", 4096, 60, 60, 2, 4000, false},
 	{"64 KiB", 65536, 12, 120, 2, 2000, false},
 	{"1 MiB", 1u << 20, 3, 150, 2, 500, false},
-	{"full, 4 KiB", 4096, 400, 13, 2, 3000, true},
+	{"small, 4 KiB", 4096, 400, 12, 2, 3000, true},
 	{"full, 64 KiB", 65536, 24, 14, 2, 2500, true},
 	{"full, 1 MiB", 1u << 20, 4, 20, 2, 500, true},
 };

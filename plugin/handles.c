@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * handles.c - the open exports of all connections, and cutting them off
+ *
+ * To cut a handle:
+ *	1. its gate is shut: requests that come are held, unanswered
+ *	2. those inside end                                        -> nothing touches the engine
+ *	3. the client is closed                                    -> for the engine it is gone
+ *	4. answers on their way leave, then the socket is shut down  -> for the client too
+ *	5. one held request is released, a moment later the others  -> their threads end
+ *
+ * The order of 4 and 5 goes around an error of nbdkit 1.32.4 to 1.33.9 (Debian 12 has 1.32.5): when two threads
+ * of a connection have an answer to send and the first of them fails, the second
+ * dies by assertion, and all connections with it.  So a socket is shut down while nobody sends, and
+ * then one thread alone may fail: that marks the connection dead, and the others don't try.  A
+ * client that takes no answers (its socket stays full) can't be hung up on that way: it gets
+ * no more than the end of reading, and its threads stay until it goes.
+ *
+ * Invariants
+ *   [HND-1] Who is inside has seen the gate open after counting himself; who shuts it looks at the
+ *           count afterwards (both sequentially consistent): so 0 stays 0.
+ *   [HND-2] A client is closed once, by whoever takes it out of the handle under the lock.
+ *
+ * Concurrency: the list, held, released and cutting are under the lock; the engine is not called
+ * under it.
+ */
+#include "handles.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define POLL_MS 2
+#define ANSWERS_MS 20		/* for answers that nbdkit has and has not yet sent */
+#define FULL_MS 500		/* for a client to take those that fill its socket */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* released grew */
+static struct handle *handles;				   /* under lock */
+static bool ending;					   /* under lock: no more handles */
+
+static void sleep_ms(int ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- the list ---------------------------------------------------------------------- */
+
+bool handles_add(struct handle *h)
+{
+	bool added;
+
+	pthread_mutex_lock(&lock);
+	added = !ending;
+	if (added) {
+		h->next = handles;
+		if (handles)
+			handles->previous = h;
+		handles = h;
+	}
+	pthread_mutex_unlock(&lock);
+	return added;
+}
+
+void handle_free(struct handle *h)
+{
+	struct cowbd_client *client;
+
+	pthread_mutex_lock(&lock);
+	client = h->client;	/* [HND-2] */
+	h->client = NULL;
+	pthread_mutex_unlock(&lock);
+	/* Before it leaves the list: who finds no handle finds no client either. */
+	cowbd_client_close(client);
+	pthread_mutex_lock(&lock);
+	if (h->next)
+		h->next->previous = h->previous;
+	if (h->previous)
+		h->previous->next = h->next;
+	else
+		handles = h->next;
+	pthread_mutex_unlock(&lock);
+	free(h->name);
+	free(h);
+}
+
+size_t handles_count(void)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		n++;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+void handles_free_all(void)
+{
+	while (handles)
+		handle_free(handles);
+}
+
+/* ---- the gate ------------------------------------------------------------------------- */
+
+/* Waits before the shut gate. */
+static void wait_for_release(struct handle *h)
+{
+	pthread_mutex_lock(&lock);
+	h->held++;
+	while (!h->released)
+		pthread_cond_wait(&changed, &lock);
+	h->released--;
+	h->held--;
+	pthread_mutex_unlock(&lock);
+}
+
+bool handle_enter(struct handle *h)
+{
+	atomic_fetch_add(&h->inside, 1);	/* [HND-1] */
+	if (!atomic_load(&h->shut))
+		return true;
+	handle_leave(h);
+	wait_for_release(h);
+	return false;
+}
+
+void handle_leave(struct handle *h)
+{
+	atomic_fetch_sub(&h->inside, 1);
+}
+
+/* ---- cutting ---------------------------------------------------------------------------- */
+
+static bool concerns(const struct handle *h, uint64_t object)
+{
+	return !object || h->object == object;
+}
+
+/* Returns whether a request is inside one of those that are being cut. */
+static bool any_inside(void)
+{
+	bool inside = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h && !inside; h = h->next)
+		inside = h->cutting && atomic_load(&h->inside);
+	pthread_mutex_unlock(&lock);
+	return inside;
+}
+
+static void shut_gates(uint64_t object)
+{
+	pthread_mutex_lock(&lock);
+	if (!object)
+		ending = true;
+	for (struct handle *h = handles; h; h = h->next)
+		if (concerns(h, object)) {
+			h->cutting = true;
+			atomic_store(&h->shut, true);	/* [HND-1] */
+		}
+	pthread_mutex_unlock(&lock);
+}
+
+static void close_clients(void)
+{
+	struct cowbd_client *client;
+
+	do {
+		client = NULL;
+		pthread_mutex_lock(&lock);
+		for (struct handle *h = handles; h && !client; h = h->next)
+			if (h->cutting && !atomic_load(&h->inside)) {
+				client = h->client;	/* [HND-2] */
+				h->client = NULL;
+			}
+		pthread_mutex_unlock(&lock);
+		cowbd_client_close(client);
+	} while (client);
+}
+
+/* Do answers still wait in the socket of one that is being cut? */
+static bool any_unsent(void)
+{
+	bool unsent = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h && !unsent; h = h->next)
+		unsent = h->cutting && conns_unsent(h->connection);
+	pthread_mutex_unlock(&lock);
+	return unsent;
+}
+
+static void hang_up(void)
+{
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		if (h->cutting)
+			conns_shutdown(h->connection,
+				       conns_unsent(h->connection) ? SHUT_RD : SHUT_RDWR);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Lets one held request of each go, or all, now and later.  Those of a client that
+ * takes no answers stay. */
+static void release(bool all)
+{
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		if (h->cutting && !conns_unsent(h->connection))
+			h->released = all ? UINT32_MAX / 2 : 1;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+int handles_cut(uint64_t object, int limit_ms)
+{
+	int waited_ms, err = 0;
+
+	shut_gates(object);
+	for (waited_ms = 0; any_inside() && !err; waited_ms += POLL_MS) {
+		if (limit_ms >= 0 && waited_ms >= limit_ms)
+			err = -EBUSY;
+		sleep_ms(POLL_MS);
+	}
+	close_clients();
+	sleep_ms(ANSWERS_MS);
+	for (waited_ms = 0; any_unsent() && waited_ms < FULL_MS; waited_ms += POLL_MS)
+		sleep_ms(POLL_MS);
+	hang_up();
+	release(false);
+	sleep_ms(ANSWERS_MS);
+	release(true);
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		if (concerns(h, object))
+			h->cutting = false;
+	pthread_mutex_unlock(&lock);
+	return err;
+}
