@@ -119,7 +119,7 @@ static void report_action(struct subject v[2], enum action a, unsigned n)
 	}
 	char name[80];
 
-	snprintf(name, sizeof name, "%s: 16 TiB / 1 GiB", action_names[a]);
+	snprintf(name, sizeof name, "%s: %s / %s", action_names[a], v[1].shape, v[0].shape);
 	report_figure(&(struct figure){name, "x", median[1] / median[0], AT_MOST, 1.5, TIME_HOW_FAR,
 				       "the same within noise"});
 }

@@ -63,7 +63,7 @@ struct address {
 /* Set while no client is there, then constant. */
 static struct address listeners[MAX_LISTENERS];
 static size_t n_listeners;
-static char unix_path[sizeof ((struct sockaddr_un *)0)->sun_path + 1];
+static char unix_path[sizeof((struct sockaddr_un *)0)->sun_path + 1];
 static int marker[2] = {-1, -1};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,7 +72,7 @@ static size_t n_claimed;  /* under lock */
 
 static _Thread_local struct conn_id mine = {.fd = -1};
 
-/* ---- addresses ---------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------------------- */
 
 static bool local_address(int fd, struct address *ret)
 {
@@ -104,20 +104,15 @@ static bool accepted_by(const struct address *local, const struct address *liste
 	if (local->u.any.sa_family != listener->u.any.sa_family)
 		return false;
 	switch (local->u.any.sa_family) {
-	case AF_UNIX:
-		return same_address(local, listener);
-	case AF_INET:
-		return local->u.in.sin_port == listener->u.in.sin_port;
-	case AF_INET6:
-		return local->u.in6.sin6_port == listener->u.in6.sin6_port;
-	case AF_VSOCK:
-		return local->u.vm.svm_port == listener->u.vm.svm_port;
-	default:
-		return false;
+	case AF_UNIX: return same_address(local, listener);
+	case AF_INET: return local->u.in.sin_port == listener->u.in.sin_port;
+	case AF_INET6: return local->u.in6.sin6_port == listener->u.in6.sin6_port;
+	case AF_VSOCK: return local->u.vm.svm_port == listener->u.vm.svm_port;
+	default: return false;
 	}
 }
 
-/* ---- looking at our own descriptors ---------------------------------------------- */
+/* ---- looking at our own descriptors -------------------------------------------------- */
 
 static int socket_option(int fd, int option)
 {
@@ -238,7 +233,7 @@ bool conns_uri(char *buf, size_t len)
 	return true;
 }
 
-/* ---- claims ------------------------------------------------------------------------ */
+/* ---- claims -------------------------------------------------------------------------- */
 
 static bool is_claimed_locked(struct conn_id id)
 {
@@ -277,8 +272,7 @@ static bool may_be_peer(int fd, const struct peer *peer)
 	if (peer->address.u.any.sa_family != AF_UNIX)
 		return peer_address(fd, &a) && same_address(&a, &peer->address);
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	       (peer->pid < 1 || cred.pid == peer->pid) &&
-	       (peer->uid < 0 || cred.uid == peer->uid);
+	       (peer->pid < 1 || cred.pid == peer->pid) && (peer->uid < 0 || cred.uid == peer->uid);
 }
 
 struct candidates {
@@ -367,7 +361,7 @@ struct conn_id conns_mine(void)
 	return mine;
 }
 
-/* ---- shutting down --------------------------------------------------------------------- */
+/* ---- shutting down ------------------------------------------------------------------- */
 
 /* A duplicate, which can't be closed and used again under our hands, or -1. [CONN-1] */
 static int duplicate_locked(struct conn_id id)
@@ -420,7 +414,7 @@ bool conns_unsent(struct conn_id id)
 }
 
 struct shutdown_all {
-	int how;	/* -1: count only */
+	int how; /* -1: count only */
 	size_t n;
 };
 

@@ -5,7 +5,8 @@
  * nbdkit hands a plugin no descriptor.  To end idle clients, and to cut those of one disk, the
  * plugin must find them; connections.c says how.
  *
- * All calls may come from any thread; conns_init and conns_forget from one, while no client is there.
+ * All calls may come from any thread; conns_init and conns_forget from one, while no client is
+ * there.
  */
 #ifndef COWBD_CONNECTIONS_H
 #define COWBD_CONNECTIONS_H
@@ -14,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A socket, for as long as it lives: the number of a closed one may be used again, its inode not. */
+/* A socket while it lives: the number of a closed one may be used again, its inode not. */
 struct conn_id {
-	int fd;		/* -1: unknown */
+	int fd; /* -1: unknown */
 	uint64_t inode;
 };
 

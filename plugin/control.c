@@ -42,8 +42,8 @@
 enum slot_state { FREE, OPEN, ENDED };
 
 struct slot {
-	enum slot_state state;	/* under lock */
-	int fd;			/* closed under lock */
+	enum slot_state state; /* under lock */
+	int fd;                /* closed under lock */
 	pthread_t thread;
 };
 
@@ -52,14 +52,14 @@ struct reader {
 	int fd;
 	char *buf;
 	size_t room, used;
-	size_t taken;		/* bytes of the line handed out last */
+	size_t taken; /* bytes of the line handed out last */
 };
 
 struct request {
 	int fd;
 	json_t *id;
-	int64_t progress_ms;	/* when the last one was sent */
-	bool broken;		/* half a line may have been sent */
+	int64_t progress_ms; /* when the last one was sent */
+	bool broken;         /* half a line may have been sent */
 };
 
 static struct cowbd_pool *pool;
@@ -73,7 +73,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct slot slots[CONTROL_MAX_CONNECTIONS];
 static bool stopping; /* under lock */
 
-/* ---- lines ------------------------------------------------------------------------ */
+/* ---- lines --------------------------------------------------------------------------- */
 
 static int64_t now_ms(void)
 {
@@ -210,7 +210,7 @@ static void linger(int fd)
 		;
 }
 
-/* ---- requests --------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------ */
 
 /* admin_call reports from the thread that called it.  How far it is ("done") is said ten times a
  * second at most; what it found is said always. */
@@ -226,7 +226,8 @@ static void send_progress(void *opaque, json_t *progress)
 			return;
 		q->progress_ms = now;
 	}
-	q->broken = !send_object(q->fd, json_pack("{s:O?,s:O}", "id", q->id, "progress", progress), 0);
+	q->broken =
+		!send_object(q->fd, json_pack("{s:O?,s:O}", "id", q->id, "progress", progress), 0);
 }
 
 static bool run_request(int fd, json_t *id, const char *cmd, json_t *args)
@@ -268,7 +269,8 @@ static bool serve_line(int fd, const char *line, size_t len)
 	if (!json_is_object(request))
 		alive = send_error(fd, NULL, -EINVAL, "a request is a JSON object", "");
 	else if (v && json_integer_value(v) != 1)
-		alive = send_error(fd, id, -EOPNOTSUPP, "only version 1 of the protocol is spoken here",
+		alive = send_error(fd, id, -EOPNOTSUPP,
+				   "only version 1 of the protocol is spoken here",
 				   "use the cowbd command of the version that serves the pool");
 	else if (!json_is_string(cmd))
 		alive = send_error(fd, id, -EINVAL, "a request needs a string \"cmd\"", "");
@@ -306,7 +308,7 @@ static void *serve_connection(void *opaque)
 	if (send_object(slot->fd, json_incref(greeting), 0))
 		serve_lines(slot->fd);
 	pthread_mutex_lock(&lock);
-	if (!stopping) {	/* [CTL-3] */
+	if (!stopping) { /* [CTL-3] */
 		close(slot->fd);
 		slot->fd = -1;
 	}
@@ -315,7 +317,7 @@ static void *serve_connection(void *opaque)
 	return NULL;
 }
 
-/* ---- connections -------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 
 static bool peer_is_allowed(int fd)
 {
@@ -340,7 +342,7 @@ static struct slot *find_slot(void)
 		pthread_mutex_unlock(&lock);
 		if (ended) {
 			pthread_join(slot->thread, NULL);
-			slot->state = FREE;	/* no thread but ours knows it now */
+			slot->state = FREE; /* no thread but ours knows it now */
 		}
 		if (slot->state == FREE && !found)
 			found = slot;
@@ -362,7 +364,7 @@ static void begin_connection(int fd)
 	pthread_attr_t attributes;
 	int err;
 
-	if (!peer_is_allowed(fd)) {	/* [CTL-1] */
+	if (!peer_is_allowed(fd)) { /* [CTL-1] */
 		refuse(fd, -EPERM, "only root and the user that serves the pool may manage it", "");
 		return;
 	}
@@ -370,7 +372,7 @@ static void begin_connection(int fd)
 		refuse(fd, -EBUSY, "64 control connections are open already", "try again later");
 		return;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);	/* [CTL-2] */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience); /* [CTL-2] */
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	pthread_mutex_lock(&lock);
@@ -400,11 +402,11 @@ static void *accept_main(void *unused)
 		if (fd >= 0)
 			begin_connection(fd);
 		else if (errno != EINTR && errno != ECONNABORTED)
-			nanosleep(&pause, NULL);	/* out of descriptors: don't spin */
+			nanosleep(&pause, NULL); /* out of descriptors: don't spin */
 	}
 }
 
-/* ---- public ------------------------------------------------------------------------------------ */
+/* ---- public -------------------------------------------------------------------------- */
 
 int control_bind(struct cowbd_pool *p, const char *path)
 {

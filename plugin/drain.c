@@ -7,13 +7,13 @@
  *
  *	signal, or `stop` -> eventfd -> drain thread:
  *	  1. new clients are refused
- *	  2. all connections: SHUT_RD.  An idle one ends at once; requests under way end and are answered
- *	  3. commit, meanwhile
- *	  4. wait until all are closed; after 1.5 s SHUT_RDWR (a client that takes no answers); 2 s at most
+ *	  2. requests under way end and are answered, all clients are hung up on; see handles.c
+ *	  3. commit; for no request is in the engine any more, it is the last one
+ *	  4. wait until all connections are closed
  *	  5. nbdkit_shutdown(): nbdkit leaves its loop, and calls .cleanup, where the pool is closed
  *
- * Reading ends before the commit, not after: otherwise what a busy client writes meanwhile would
- * make the commit longer, and would need another.
+ * A client that takes no answers keeps its connection, and nbdkit would wait for it for ever.  Two
+ * seconds after the signal we close the pool ourselves then, and exit.
  *
  * A second signal goes to nbdkit's own handler: it quits without us, should the commit hang.
  */
@@ -36,7 +36,6 @@
 #include "connections.h"
 #include "notify.h"
 
-#define HARD_AFTER_MS 1500
 #define LIMIT_MS 2000
 #define POLL_MS 5
 
@@ -88,22 +87,17 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void end_connections(int64_t began_ms)
+/* Connections that have no handle yet end with their handshake. */
+static bool wait_for_connections(int64_t began_ms)
 {
 	struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-	int64_t passed_ms;
 
-	while (!atomic_load_explicit(&give_up, memory_order_acquire)) {
-		passed_ms = now_ms() - began_ms;
-		if (!conns_shutdown_all(passed_ms < HARD_AFTER_MS ? SHUT_RD : SHUT_RDWR) &&
-		    !host->open_handles())
-			return;
-		if (passed_ms >= LIMIT_MS) {
-			nbdkit_debug("clients are still there; not waiting for them any longer");
-			return;
-		}
+	while (conns_shutdown_all(SHUT_RD) || host->open_handles()) {
+		if (now_ms() - began_ms >= LIMIT_MS)
+			return false;
 		nanosleep(&pause, NULL);
 	}
+	return true;
 }
 
 static void *drain_main(void *unused)
@@ -119,9 +113,10 @@ static void *drain_main(void *unused)
 	began_ms = now_ms();
 	notify("STOPPING=1");
 	host->begin();
-	conns_shutdown_all(SHUT_RD);
+	host->cut();
 	host->commit();
-	end_connections(began_ms);
+	if (!wait_for_connections(began_ms))
+		host->abandon();
 	nbdkit_shutdown();
 	return NULL;
 }

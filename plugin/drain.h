@@ -8,9 +8,11 @@
 #include <stddef.h>
 
 struct drain_host {
-	void (*begin)(void);		/* from now on no client may come */
-	void (*commit)(void);		/* make durable what was acknowledged */
-	size_t (*open_handles)(void);	/* NBD connections that .close has not seen */
+	void (*begin)(void);          /* from now on no client may come */
+	void (*cut)(void);            /* end requests under way, hang up on all clients */
+	void (*commit)(void);         /* make durable what was acknowledged */
+	size_t (*open_handles)(void); /* NBD connections that .close has not seen */
+	void (*abandon)(void);        /* close the pool and exit, though connections are there */
 };
 
 /* Catches SIGTERM, SIGINT, SIGQUIT and SIGHUP, and starts the thread that waits for them.  From

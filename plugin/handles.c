@@ -9,20 +9,20 @@
  *	4. answers on their way leave, then the socket is shut down  -> for the client too
  *	5. one held request is released, a moment later the others  -> their threads end
  *
- * The order of 4 and 5 goes around an error of nbdkit 1.32.4 to 1.33.9 (Debian 12 has 1.32.5): when two threads
- * of a connection have an answer to send and the first of them fails, the second
- * dies by assertion, and all connections with it.  So a socket is shut down while nobody sends, and
+ * The order of 4 and 5 goes around an error of nbdkit 1.32.4 to 1.33.9 (Debian 12 has 1.32.5): when
+ * two threads of a connection have an answer to send and the first of them fails, the second dies
+ * by assertion, and all connections with it.  So a socket is shut down while nobody sends, and
  * then one thread alone may fail: that marks the connection dead, and the others don't try.  A
- * client that takes no answers (its socket stays full) can't be hung up on that way: it gets
- * no more than the end of reading, and its threads stay until it goes.
+ * client that takes no answers (its socket stays full) can't be hung up on that way: we stop
+ * reading, and its threads stay until it takes them or goes.
  *
  * Invariants
  *   [HND-1] Who is inside has seen the gate open after counting himself; who shuts it looks at the
  *           count afterwards (both sequentially consistent): so 0 stays 0.
  *   [HND-2] A client is closed once, by whoever takes it out of the handle under the lock.
  *
- * Concurrency: the list, held, released and cutting are under the lock; the engine is not called
- * under it.
+ * Concurrency: the list, and what handles.h says, is under the lock; the engine is not called under
+ * it.  Locks in order: cut_lock, lock, the one of connections.c.
  */
 #include "handles.h"
 
@@ -33,13 +33,15 @@
 #include <time.h>
 
 #define POLL_MS 2
-#define ANSWERS_MS 20		/* for answers that nbdkit has and has not yet sent */
-#define FULL_MS 500		/* for a client to take those that fill its socket */
+#define ANSWERS_MS 20 /* for answers that nbdkit has and has not yet sent */
+#define FULL_MS 500   /* for a client to take those that fill its socket */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* released grew */
-static struct handle *handles;				   /* under lock */
-static bool ending;					   /* under lock: no more handles */
+static struct handle *handles;                            /* under lock */
+static bool ending;                                       /* under lock: no more handles */
+
+static pthread_mutex_t cut_lock = PTHREAD_MUTEX_INITIALIZER; /* one handles_cut; before lock */
 
 static void sleep_ms(int ms)
 {
@@ -48,7 +50,7 @@ static void sleep_ms(int ms)
 	nanosleep(&t, NULL);
 }
 
-/* ---- the list ---------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------ */
 
 bool handles_add(struct handle *h)
 {
@@ -71,7 +73,7 @@ void handle_free(struct handle *h)
 	struct cowbd_client *client;
 
 	pthread_mutex_lock(&lock);
-	client = h->client;	/* [HND-2] */
+	client = h->client; /* [HND-2] */
 	h->client = NULL;
 	pthread_mutex_unlock(&lock);
 	/* Before it leaves the list: who finds no handle finds no client either. */
@@ -105,23 +107,27 @@ void handles_free_all(void)
 		handle_free(handles);
 }
 
-/* ---- the gate ------------------------------------------------------------------------- */
+/* ---- the gate ------------------------------------------------------------------------ */
 
-/* Waits before the shut gate. */
+/* Waits before the shut gate; a client that took no answers is looked at every second. */
 static void wait_for_release(struct handle *h)
 {
+	struct timespec next;
+
 	pthread_mutex_lock(&lock);
-	h->held++;
-	while (!h->released)
-		pthread_cond_wait(&changed, &lock);
-	h->released--;
-	h->held--;
+	while (!h->released && !(h->hung_up && !conns_unsent(h->connection))) {
+		clock_gettime(CLOCK_REALTIME, &next);
+		next.tv_sec++;
+		pthread_cond_timedwait(&changed, &lock, &next);
+	}
+	if (h->released)
+		h->released--;
 	pthread_mutex_unlock(&lock);
 }
 
 bool handle_enter(struct handle *h)
 {
-	atomic_fetch_add(&h->inside, 1);	/* [HND-1] */
+	atomic_fetch_add(&h->inside, 1); /* [HND-1] */
 	if (!atomic_load(&h->shut))
 		return true;
 	handle_leave(h);
@@ -134,14 +140,20 @@ void handle_leave(struct handle *h)
 	atomic_fetch_sub(&h->inside, 1);
 }
 
-/* ---- cutting ---------------------------------------------------------------------------- */
+/* ---- cutting ------------------------------------------------------------------------- */
 
 static bool concerns(const struct handle *h, uint64_t object)
 {
 	return !object || h->object == object;
 }
 
-/* Returns whether a request is inside one of those that are being cut. */
+/* It is being cut, and no request of it is inside. */
+static bool is_quiet(struct handle *h)
+{
+	return h->cutting && !atomic_load(&h->inside);
+}
+
+/* Is a request inside one of those that are being cut? */
 static bool any_inside(void)
 {
 	bool inside = false;
@@ -161,7 +173,7 @@ static void shut_gates(uint64_t object)
 	for (struct handle *h = handles; h; h = h->next)
 		if (concerns(h, object)) {
 			h->cutting = true;
-			atomic_store(&h->shut, true);	/* [HND-1] */
+			atomic_store(&h->shut, true); /* [HND-1] */
 		}
 	pthread_mutex_unlock(&lock);
 }
@@ -174,8 +186,8 @@ static void close_clients(void)
 		client = NULL;
 		pthread_mutex_lock(&lock);
 		for (struct handle *h = handles; h && !client; h = h->next)
-			if (h->cutting && !atomic_load(&h->inside)) {
-				client = h->client;	/* [HND-2] */
+			if (is_quiet(h)) {
+				client = h->client; /* [HND-2] */
 				h->client = NULL;
 			}
 		pthread_mutex_unlock(&lock);
@@ -199,20 +211,23 @@ static void hang_up(void)
 {
 	pthread_mutex_lock(&lock);
 	for (struct handle *h = handles; h; h = h->next)
-		if (h->cutting)
+		if (is_quiet(h))
 			conns_shutdown(h->connection,
 				       conns_unsent(h->connection) ? SHUT_RD : SHUT_RDWR);
 	pthread_mutex_unlock(&lock);
 }
 
-/* Lets one held request of each go, or all, now and later.  Those of a client that
- * takes no answers stay. */
+/* Lets one held request of each go, or all, now and later. */
 static void release(bool all)
 {
 	pthread_mutex_lock(&lock);
-	for (struct handle *h = handles; h; h = h->next)
-		if (h->cutting && !conns_unsent(h->connection))
+	for (struct handle *h = handles; h; h = h->next) {
+		if (!is_quiet(h))
+			continue;
+		if (!conns_unsent(h->connection))
 			h->released = all ? UINT32_MAX / 2 : 1;
+		h->hung_up = all;
+	}
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -221,6 +236,7 @@ int handles_cut(uint64_t object, int limit_ms)
 {
 	int waited_ms, err = 0;
 
+	pthread_mutex_lock(&cut_lock);
 	shut_gates(object);
 	for (waited_ms = 0; any_inside() && !err; waited_ms += POLL_MS) {
 		if (limit_ms >= 0 && waited_ms >= limit_ms)
@@ -240,5 +256,6 @@ int handles_cut(uint64_t object, int limit_ms)
 		if (concerns(h, object))
 			h->cutting = false;
 	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&cut_lock);
 	return err;
 }

@@ -18,19 +18,19 @@
 #include "cowbd.h"
 
 struct handle {
-	struct cowbd_client *client;	/* NULL once cut; constant for who has entered */
+	struct cowbd_client *client; /* NULL once cut; constant for who has entered */
 	struct conn_id connection;
 	uint64_t object, size;
 	bool writable;
 	char *name;
 	char description[96];
 
-	atomic_uint inside;		/* requests in the engine */
+	atomic_uint inside; /* requests in the engine */
 	atomic_bool shut;
 	/* under the lock of the list */
-	unsigned held;			/* requests before the shut gate */
-	unsigned released;		/* of them, how many may go (with an error) */
-	bool cutting;			/* a call to handles_cut waits for it */
+	unsigned released; /* how many of the held requests may go (with an error) */
+	bool hung_up;      /* so may all, once no answer waits in the socket */
+	bool cutting;      /* a call to handles_cut waits for it */
 	struct handle *next, *previous;
 };
 
@@ -40,8 +40,8 @@ bool handles_add(struct handle *h) __attribute__((warn_unused_result));
 /* From .close: takes it off the list, closes its client and frees it. */
 void handle_free(struct handle *h);
 
-/* A request begins.  False: it must fail with ESHUTDOWN (after the connection was hung up, when nobody
- * is there to hear it). */
+/* A request begins.  False: it must fail with ESHUTDOWN (after the connection was hung up, when
+ * nobody is there to hear it). */
 bool handle_enter(struct handle *h) __attribute__((warn_unused_result));
 void handle_leave(struct handle *h);
 

@@ -11,6 +11,8 @@ plugin_nbdkit_cowbd_plugin_la_SOURCES = \
 	plugin/control.h \
 	plugin/drain.c \
 	plugin/drain.h \
+	plugin/handles.c \
+	plugin/handles.h \
 	plugin/notify.c \
 	plugin/notify.h \
 	plugin/plugin.c \

@@ -24,7 +24,7 @@ void notify(const char *state)
 	if (len < 2 || len >= sizeof address.sun_path)
 		return;
 	memcpy(address.sun_path, path, len);
-	if (path[0] == '@')	/* an abstract name */
+	if (path[0] == '@') /* an abstract name */
 		address.sun_path[0] = 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)

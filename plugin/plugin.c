@@ -11,13 +11,15 @@
  * Invariants
  *   [PLUG-1] Nothing durable hangs on .close: nbdkit does not call it once it quits.  .cleanup
  *            runs when no connection thread is left, and closes what is on the list of handles.
- *   [PLUG-2] An error that reaches nbdkit is EIO, ENOSPC, EPERM, ENOMEM, EINVAL or ESHUTDOWN: out of any
- *            other it makes EINVAL, which says that the client erred.
+ *   [PLUG-2] An error that reaches nbdkit is EIO, ENOSPC, EPERM, ENOMEM, EINVAL or ESHUTDOWN: out
+ *            of any other it makes EINVAL, which says that the client erred.
  *   [PLUG-3] What is added to an answer about extents ends where the question ends: nbdkit
  *            before 1.44 dies by assertion otherwise (CVE-2025-47711).
+ *   [PLUG-4] The pool is closed once: in .cleanup, or by the drain thread where nbdkit would wait
+ *            for ever; by then every gate is shut (handles.c), and nothing enters the engine.
  *
- * Concurrency: requests come in parallel and touch only their handle, which is constant.  The list
- * of handles has a lock; under it nothing is called that blocks.
+ * Concurrency: requests come in parallel, each through the gate of its handle.  Callbacks
+ * without a handle hold pool_lock.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -51,11 +53,11 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-#define MAX_EXPORTS 10000	/* more, and nbdkit fails the whole list */
-#define MAX_EXTENTS 65536	/* in one answer; the client asks on from its end */
+#define MAX_EXPORTS 10000 /* more, and nbdkit fails the whole list */
+#define MAX_EXTENTS 65536 /* in one answer; the client asks on from its end */
 #define MAX_REQUEST_BYTES (64u << 20)
 #define MIN_CACHE_BYTES (1 << 20)
-#define LOCK_WAIT_MS 1000	/* for the pool, while a killed predecessor's last I/O ends */
+#define LOCK_WAIT_MS 1000 /* for the pool, while a killed predecessor's last I/O ends */
 #define CUT_LIMIT_MS 2000
 #define PEER_ROOM 128
 
@@ -69,13 +71,17 @@ static char *pool_path, *control_socket;
 static bool control_off;
 static struct cowbd_open_options options = {.wait_ms = LOCK_WAIT_MS};
 
-static struct cowbd_pool *pool;	/* from .get_ready to .cleanup */
-static bool serving;		/* after_fork has run: there may be clients */
+static struct cowbd_pool *pool; /* from .get_ready to .cleanup */
+static bool serving;            /* after_fork has run: there may be clients */
 static bool io_flusher;
 static uint32_t preferred_bytes;
 static atomic_bool draining;
+static atomic_bool ended; /* somebody closes the pool */
 
-/* ---- parameters ------------------------------------------------------------------ */
+/* Held for reading by callbacks that use the pool without a handle, for writing by abandon(). */
+static pthread_rwlock_t pool_lock = PTHREAD_RWLOCK_INITIALIZER;
+
+/* ---- parameters ---------------------------------------------------------------------- */
 
 /* Sets flag in options if the value is true, or if it is false and inverse is asked for. */
 static int set_flag(const char *value, unsigned flag, bool inverse)
@@ -217,7 +223,7 @@ static void cowbd_plugin_dump_plugin(void)
 
 /* ---- the pool's life ----------------------------------------------------------------- */
 
-static bool in_child_elsewhere;	/* the pool was handed to a child */
+static bool in_child_elsewhere; /* the pool was handed to a child */
 
 static void forget_pool_in_parent(void)
 {
@@ -266,8 +272,9 @@ static int cowbd_plugin_get_ready(void)
 	warn_of(info);
 	/* Aligned to blocks nothing is copied, and below 4 KiB pages are read before they are
 	 * written.  Above 64 KiB clients would round small requests up. */
-	preferred_bytes = info->block_bytes < 4096 ? 4096
-			  : info->block_bytes > 65536 ? 65536 : info->block_bytes;
+	preferred_bytes = info->block_bytes < 4096    ? 4096
+			  : info->block_bytes > 65536 ? 65536
+						      : info->block_bytes;
 	free(info);
 	if (!control_off && control_bind(pool, control_socket)) {
 		nbdkit_error("%s", control_error());
@@ -280,9 +287,9 @@ static int cowbd_plugin_get_ready(void)
 	return 0;
 }
 
-/* ---- what only the daemon can do for admin_call --------------------------------------------- */
+/* ---- what only the daemon can do for admin_call -------------------------------------- */
 
-/* Cuts exactly the connections that have the object open now; one that comes later is another client. */
+/* Cuts exactly the connections that have the object open now; one that comes later is another. */
 static int cut_object(void *opaque, uint64_t object)
 {
 	(void)opaque;
@@ -331,7 +338,7 @@ static const struct admin_host admin_host = {
 	.stop = request_stop,
 };
 
-/* ---- start and end ----------------------------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------------------- */
 
 static void begin_drain(void)
 {
@@ -344,10 +351,42 @@ static void commit(void)
 		nbdkit_error("commit before the end: %s", cowbd_error());
 }
 
+static void cut_all(void)
+{
+	int err = handles_cut(0, -1);
+
+	assert(!err); /* without a limit it waits */
+	(void)err;
+}
+
+static void close_pool(void)
+{
+	int err = cowbd_close(pool);
+
+	if (err)
+		nbdkit_error("closing the pool: %s", cowbd_error());
+	pool = NULL;
+	control_finish(err);
+}
+
+/* [PLUG-4] */
+static void abandon(void)
+{
+	if (atomic_exchange(&ended, true))
+		return;
+	nbdkit_error("clients that take no answers are left behind");
+	control_stop();
+	pthread_rwlock_wrlock(&pool_lock);
+	close_pool();
+	_exit(EXIT_SUCCESS);
+}
+
 static const struct drain_host drain_host = {
 	.begin = begin_drain,
+	.cut = cut_all,
 	.commit = commit,
-	.open_handles = count_handles,
+	.open_handles = handles_count,
+	.abandon = abandon,
 };
 
 /* Threads of ours must not take the signals that are meant for nbdkit's main thread. */
@@ -364,8 +403,7 @@ static int start_threads(void)
 		nbdkit_error("%s", cowbd_error());
 	if (!err && (err = drain_start(&drain_host)))
 		nbdkit_error("drain thread: %s", strerror(-err));
-	if (!err && (err = control_start(pool, &admin_host,
-					 conns_uri(uri, sizeof uri) ? uri : NULL,
+	if (!err && (err = control_start(pool, &admin_host, conns_uri(uri, sizeof uri) ? uri : NULL,
 					 conns_unix_path())))
 		nbdkit_error("control socket: %s", strerror(-err));
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -374,17 +412,14 @@ static int start_threads(void)
 
 static void end_everything(void)
 {
-	int err;
-
+	if (atomic_exchange(&ended, true)) {
+		drain_join(); /* which exits */
+		return;
+	}
 	control_stop();
 	drain_join();
-	while (handles)		/* [PLUG-1]; no other thread is left */
-		close_handle(handles);
-	err = cowbd_close(pool);
-	if (err)
-		nbdkit_error("closing the pool: %s", cowbd_error());
-	pool = NULL;
-	control_finish(err);
+	handles_free_all(); /* [PLUG-1] */
+	close_pool();
 	conns_forget();
 }
 
@@ -422,7 +457,7 @@ static void cowbd_plugin_unload(void)
 	free(control_socket);
 }
 
-/* ---- connections ----------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 
 static int cowbd_plugin_preconnect(int readonly)
 {
@@ -432,7 +467,8 @@ static int cowbd_plugin_preconnect(int readonly)
 		return -1;
 	}
 	if (!conns_claim()) {
-		nbdkit_error("connection refused: its peer is gone, or descriptors or memory ran out");
+		nbdkit_error(
+			"connection refused: its peer is gone, or descriptors or memory ran out");
 		return -1;
 	}
 	return 0;
@@ -466,6 +502,20 @@ static int add_exports(struct nbdkit_exports *exports, const struct cowbd_object
 	return 0;
 }
 
+/* The pool's objects; free(*ret_list). */
+static int list_objects(struct cowbd_object **ret_list, size_t *ret_n)
+{
+	int err = -ESHUTDOWN;
+
+	pthread_rwlock_rdlock(&pool_lock);
+	if (!atomic_load(&draining))
+		err = cowbd_list(pool, ret_list, ret_n);
+	pthread_rwlock_unlock(&pool_lock);
+	if (err)
+		nbdkit_error("%s", err == -ESHUTDOWN ? "the server is ending" : cowbd_error());
+	return err;
+}
+
 /* Volumes first: when there are too many names, snapshots are left out. */
 static int cowbd_plugin_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
 {
@@ -475,10 +525,8 @@ static int cowbd_plugin_list_exports(int readonly, int is_tls, struct nbdkit_exp
 
 	(void)readonly;
 	(void)is_tls;
-	if (cowbd_list(pool, &list, &n)) {
-		nbdkit_error("%s", cowbd_error());
+	if (list_objects(&list, &n))
 		return -1;
-	}
 	r = add_exports(exports, list, n, COWBD_VOLUME, &room);
 	if (!r)
 		r = add_exports(exports, list, n, COWBD_SNAPSHOT, &room);
@@ -495,10 +543,8 @@ static const char *cowbd_plugin_default_export(int readonly, int is_tls)
 
 	(void)readonly;
 	(void)is_tls;
-	if (cowbd_list(pool, &list, &n)) {
-		nbdkit_error("%s", cowbd_error());
+	if (list_objects(&list, &n))
 		return NULL;
-	}
 	for (size_t i = 0; i < n; i++)
 		if (list[i].kind == COWBD_VOLUME && ++volumes == 1)
 			only = list[i].name;
@@ -516,7 +562,7 @@ static void describe_peer(char *buf, size_t len)
 	int family;
 
 	snprintf(buf, len, "unknown");
-	if (conns_mine().fd < 0)	/* nbdkit -s: there may be no socket at all */
+	if (conns_mine().fd < 0) /* nbdkit -s: there may be no socket at all */
 		return;
 	if (nbdkit_peer_name((struct sockaddr *)&address, &address_len))
 		return;
@@ -532,28 +578,52 @@ static void describe_peer(char *buf, size_t len)
 		snprintf(buf, len, "address family %d", family);
 }
 
-static int open_client(const char *name, bool readonly, struct handle *h)
+/* Opens the client of h under pool_lock. */
+static int open_client_locked(const char *name, bool readonly, struct handle *h,
+			      struct cowbd_object *object)
 {
-	struct cowbd_object *object = malloc(sizeof *object);
 	char peer[PEER_ROOM];
+	int err;
 
-	h->name = strdup(name);
-	if (!h->name || !object) {
-		free(object);
-		nbdkit_error("out of memory");
+	if (atomic_load(&draining)) {
+		nbdkit_error("the server is ending");
 		return -1;
 	}
 	describe_peer(peer, sizeof peer);
-	if (cowbd_find(pool, name, object) ||
-	    cowbd_client_open(pool, name, readonly || object->kind == COWBD_SNAPSHOT, peer,
-			      &h->client)) {
+	err = cowbd_find(pool, name, object);
+	if (!err)
+		err = cowbd_client_open(pool, name, readonly || object->kind == COWBD_SNAPSHOT,
+					peer, &h->client);
+	if (err) {
 		nbdkit_error("export \"%s\": %s", name, cowbd_error());
-		free(object);
 		return -1;
 	}
+	h->object = cowbd_client_object(h->client);
+	h->size = cowbd_client_size(h->client);
+	h->writable = cowbd_client_writable(h->client);
 	describe(object, h->description, sizeof h->description);
+	if (handles_add(h))
+		return 0;
+	cowbd_client_close(h->client);
+	return -1;
+}
+
+static int open_handle(const char *name, bool readonly, struct handle *h)
+{
+	struct cowbd_object *object = malloc(sizeof *object);
+	int r = -1;
+
+	h->name = strdup(name);
+	h->connection = conns_mine();
+	if (h->name && object) {
+		pthread_rwlock_rdlock(&pool_lock);
+		r = open_client_locked(name, readonly, h, object);
+		pthread_rwlock_unlock(&pool_lock);
+	} else {
+		nbdkit_error("out of memory");
+	}
 	free(object);
-	return 0;
+	return r;
 }
 
 static void *cowbd_plugin_open(int readonly)
@@ -577,19 +647,17 @@ static void *cowbd_plugin_open(int readonly)
 		nbdkit_error("out of memory");
 		return NULL;
 	}
-	h->connection = conns_mine();
-	if (open_client(name, readonly, h)) {
+	if (open_handle(name, readonly, h)) {
 		free(h->name);
 		free(h);
 		return NULL;
 	}
-	add_handle(h);
 	return h;
 }
 
 static void cowbd_plugin_close(void *handle)
 {
-	close_handle(handle);
+	handle_free(handle);
 }
 
 static const char *cowbd_plugin_export_description(void *handle)
@@ -599,20 +667,20 @@ static const char *cowbd_plugin_export_description(void *handle)
 	return nbdkit_strdup_intern(h->description);
 }
 
-/* ---- what an export can do ------------------------------------------------------------------------- */
+/* ---- what an export can do ----------------------------------------------------------- */
 
 static int64_t cowbd_plugin_get_size(void *handle)
 {
 	const struct handle *h = handle;
 
-	return (int64_t)cowbd_client_size(h->client);
+	return (int64_t)h->size;
 }
 
 static int cowbd_plugin_can_write(void *handle)
 {
 	const struct handle *h = handle;
 
-	return cowbd_client_writable(h->client);
+	return h->writable;
 }
 
 static int cowbd_plugin_yes(void *handle)
@@ -639,7 +707,7 @@ static int cowbd_plugin_can_cache(void *handle)
 	return NBDKIT_CACHE_NATIVE;
 }
 
-/* Any request is taken, down to one byte at any offset: what a client makes of less is its matter. */
+/* Any request is taken, down to one byte at any offset. */
 static int cowbd_plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
 				   uint32_t *maximum)
 {
@@ -650,10 +718,10 @@ static int cowbd_plugin_block_size(void *handle, uint32_t *minimum, uint32_t *pr
 	return 0;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------ */
 
-/* [PLUG-2].  -EROFS is a pool that stopped writing after a failed sync: to the client an error of the
- * device, not of its permissions. */
+/* [PLUG-2].  -EROFS is a pool that stopped writing after a failed sync: to the client an error of
+ * the device, not of its permissions. */
 static int answer(int err)
 {
 	if (!err)
@@ -661,19 +729,26 @@ static int answer(int err)
 	nbdkit_error("%s", cowbd_error());
 	switch (-err) {
 	case ENOSPC:
-	case EDQUOT:
-		errno = ENOSPC;
-		break;
+	case EDQUOT: errno = ENOSPC; break;
 	case EPERM:
 	case ENOMEM:
-	case EINVAL:
-	case ESHUTDOWN:
-		errno = -err;
-		break;
-	default:
-		errno = EIO;
+	case EINVAL: errno = -err; break;
+	default: errno = EIO;
 	}
 	return -1;
+}
+
+static int refuse(void)
+{
+	errno = ESHUTDOWN;
+	return -1;
+}
+
+/* The end of a request that went through handle_enter. */
+static int leave(struct handle *h, int err)
+{
+	handle_leave(h);
+	return answer(err);
 }
 
 static unsigned data_flags(uint32_t flags)
@@ -687,7 +762,7 @@ static int cowbd_plugin_pread(void *handle, void *buf, uint32_t count, uint64_t 
 	struct handle *h = handle;
 
 	(void)flags;
-	return answer(cowbd_read(h->client, buf, count, offset));
+	return handle_enter(h) ? leave(h, cowbd_read(h->client, buf, count, offset)) : refuse();
 }
 
 static int cowbd_plugin_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset,
@@ -695,7 +770,9 @@ static int cowbd_plugin_pwrite(void *handle, const void *buf, uint32_t count, ui
 {
 	struct handle *h = handle;
 
-	return answer(cowbd_write(h->client, buf, count, offset, data_flags(flags)));
+	return handle_enter(h)
+		       ? leave(h, cowbd_write(h->client, buf, count, offset, data_flags(flags)))
+		       : refuse();
 }
 
 static int cowbd_plugin_flush(void *handle, uint32_t flags)
@@ -703,14 +780,15 @@ static int cowbd_plugin_flush(void *handle, uint32_t flags)
 	struct handle *h = handle;
 
 	(void)flags;
-	return answer(cowbd_flush(h->client));
+	return handle_enter(h) ? leave(h, cowbd_flush(h->client)) : refuse();
 }
 
 static int cowbd_plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
 	struct handle *h = handle;
 
-	return answer(cowbd_trim(h->client, count, offset, data_flags(flags)));
+	return handle_enter(h) ? leave(h, cowbd_trim(h->client, count, offset, data_flags(flags)))
+			       : refuse();
 }
 
 /* Unmaps whole blocks whether NBDKIT_FLAG_MAY_TRIM is set or not: a thin pool never promises space.
@@ -719,7 +797,8 @@ static int cowbd_plugin_zero(void *handle, uint32_t count, uint64_t offset, uint
 {
 	struct handle *h = handle;
 
-	return answer(cowbd_zero(h->client, count, offset, data_flags(flags)));
+	return handle_enter(h) ? leave(h, cowbd_zero(h->client, count, offset, data_flags(flags)))
+			       : refuse();
 }
 
 static int cowbd_plugin_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
@@ -727,14 +806,14 @@ static int cowbd_plugin_cache(void *handle, uint32_t count, uint64_t offset, uin
 	struct handle *h = handle;
 
 	(void)flags;
-	return answer(cowbd_cache(h->client, count, offset));
+	return handle_enter(h) ? leave(h, cowbd_cache(h->client, count, offset)) : refuse();
 }
 
 /* An answer to a question about extents: one run at a time, grown until the kind changes. */
 struct extent_answer {
 	struct nbdkit_extents *extents;
-	uint64_t run, run_end;	/* the run, [run, run_end) */
-	uint64_t end;		/* of the question */
+	uint64_t run, run_end; /* the run, [run, run_end) */
+	uint64_t end;          /* of the question */
 	size_t added;
 	bool mapped, one, failed;
 };
@@ -754,7 +833,7 @@ static bool add_run(struct extent_answer *a)
 static int visit_extent(void *opaque, uint64_t offset, uint64_t length, bool mapped)
 {
 	struct extent_answer *a = opaque;
-	uint64_t end = length < a->end - offset ? offset + length : a->end;	/* [PLUG-3] */
+	uint64_t end = length < a->end - offset ? offset + length : a->end; /* [PLUG-3] */
 
 	assert(offset == a->run_end && offset <= a->end);
 	if (mapped != a->mapped && a->run != a->run_end) {
@@ -779,8 +858,12 @@ static int cowbd_plugin_extents(void *handle, uint32_t count, uint64_t offset, u
 		.end = offset + count,
 		.one = flags & NBDKIT_FLAG_REQ_ONE,
 	};
-	int err = cowbd_extents(h->client, count, offset, visit_extent, &a);
+	int err;
 
+	if (!handle_enter(h))
+		return refuse();
+	err = cowbd_extents(h->client, count, offset, visit_extent, &a);
+	handle_leave(h);
 	if (a.failed) {
 		errno = ENOMEM;
 		return -1;

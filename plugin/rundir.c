@@ -3,8 +3,8 @@
  * rundir.c - the control socket's place in the file system, and the links that bear the pool's name
  *
  * The socket is bound under a name of its own and renamed into place once it listens: whoever
- * finds it can connect.  We hold the pool's lock, so a socket there that refuses connections was left
- * behind by a killed server; one that answers serves a copy of the pool with the same UUID.
+ * finds it can connect.  We hold the pool's lock, so a socket there that refuses connections was
+ * left behind by a killed server; one that answers serves a copy of the pool with the same UUID.
  *
  * What is removed at the end was made by us: the socket is compared by device and inode, the
  * links by what they say.
@@ -55,7 +55,7 @@ const char *rundir_control_path(void)
 	return control_path;
 }
 
-/* ---- sockets --------------------------------------------------------------------- */
+/* ---- sockets ------------------------------------------------------------------------- */
 
 static int socket_address(const char *path, struct sockaddr_un *ret)
 {
@@ -85,7 +85,7 @@ static bool is_answered(const char *path)
 	if (fd < 0)
 		return false;
 	answered = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
-		   errno == EAGAIN;	/* its queue is full */
+		   errno == EAGAIN; /* its queue is full */
 	close(fd);
 	return answered;
 }
@@ -123,15 +123,18 @@ static int check_place(const char *path)
 	struct stat st;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0
-				       : failed(-errno, "control socket %s: %s", path,
-						strerror(errno));
+		return errno == ENOENT
+			       ? 0
+			       : failed(-errno, "control socket %s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return failed(-EEXIST, "control socket %s: something else is there; remove it, or set "
-			      "control=PATH", path);
+		return failed(-EEXIST,
+			      "control socket %s: something else is there; remove it, or set "
+			      "control=PATH",
+			      path);
 	if (is_answered(path))
 		return failed(-EADDRINUSE,
-			      "control socket %s: another server answers there (of a copy of this pool?); "
+			      "control socket %s: another server answers there (of a copy of this "
+			      "pool?); "
 			      "set COWBD_RUNDIR or control=PATH",
 			      path);
 	return 0;
@@ -167,7 +170,7 @@ static int bind_at(const char *path, int *ret_fd)
 	return 0;
 }
 
-/* ---- the run directory ------------------------------------------------------------ */
+/* ---- the run directory --------------------------------------------------------------- */
 
 /* Makes it if it isn't there; refuses one into which others can put sockets. */
 static int open_directory(void)
@@ -189,7 +192,7 @@ static int open_directory(void)
 	return 0;
 }
 
-/* ---- links -------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------------------- */
 
 /* NAME.SUFFIX -> UUID.SUFFIX; false if the pool's name can't be a file's. */
 static bool link_paths(const char *suffix, char *link, char *target, char *target_path)
@@ -212,7 +215,7 @@ static void make_link(const char *suffix)
 		return;
 	len = readlink(link, there, sizeof there - 1);
 	if (len < 0 && errno == EINVAL)
-		return;	/* something else is there */
+		return; /* something else is there */
 	if (len >= 0) {
 		there[len] = 0;
 		if (strcmp(there, target) != 0 && is_answered(link)) {
@@ -284,7 +287,8 @@ void rundir_unbind(void)
 
 	if (!control_path[0])
 		return;
-	if (lstat(control_path, &st) == 0 && st.st_dev == bound.st_dev && st.st_ino == bound.st_ino) {
+	if (lstat(control_path, &st) == 0 && st.st_dev == bound.st_dev &&
+	    st.st_ino == bound.st_ino) {
 		unlink(control_path);
 		remove_link("ctl");
 		remove_link("nbd");

@@ -347,6 +347,7 @@ static int replay_map(struct catalog *c, const struct record *r)
 		return err;
 	root = o->map.entry;
 	map_set(e, &o->map, r->block, (unsigned)r->length, r->physical, r->seq);
+	space_replay_mapped(e->space, block_unit(&e->geo, r->physical), r->length);
 	if (o->map.entry != root)
 		catalog_put(c, o);
 	return 0;

@@ -158,7 +158,10 @@ static void identity_of(const struct cowbd_pool *p, struct tail_identity *id)
 static int lost_tail(struct cowbd_pool *p, const char *why)
 {
 	if (p->flags & COWBD_OPEN_LOST_TAIL) {
-		snprintf(p->note, sizeof p->note, "the last session's tail is lost (%.120s): writes that were not flushed may be missing", why);
+		size_t len = strlen(p->note);
+
+		snprintf(p->note + len, sizeof p->note - len, "%sthe last session's tail is lost (%.120s): writes that were not flushed may be missing",
+			 len ? "; " : "", why);
 		return 0;
 	}
 	return fail(-ENODATA, "%s was not closed, and its volatile tail can't be used: %s; what was not flushed "

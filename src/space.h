@@ -121,6 +121,9 @@ void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped);
 /* Replay maps units that nobody claimed here: their zone is of this type. */
 int space_replay_zone(struct space *s, uint64_t zone, enum zone_type type) MUST_CHECK;
 
+/* They are mapped now, n in one zone: what a claim would have noted. */
+void space_replay_mapped(struct space *s, uint64_t unit, uint64_t n);
+
 /* Replay's first pass: a record to come names this zone; no page goes there if it is free now.
  * No lock held. */
 int space_set_aside(struct space *s, uint64_t zone) MUST_CHECK;

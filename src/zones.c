@@ -476,6 +476,12 @@ int space_replay_zone(struct space *s, uint64_t zone, enum zone_type type)
 	return 0;
 }
 
+void space_replay_mapped(struct space *s, uint64_t unit, uint64_t n)
+{
+	zones_info(s, unit / ZONE_UNITS_MAX)->used_in = s->cuts;
+	hint(s, unit / ZONE_UNITS_MAX, (int)n);
+}
+
 int space_set_aside(struct space *s, uint64_t zone)
 {
 	struct zone_info *info;

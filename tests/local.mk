@@ -5,15 +5,25 @@
 # store.  One of the tiny engine is named ..._tiny and sets _SOURCES, _CPPFLAGS and _LDADD, as below.
 
 unit_tests = \
+	tests/unit/test_catalog \
 	tests/unit/test_check \
+	tests/unit/test_delta \
+	tests/unit/test_epoch \
 	tests/unit/test_format \
 	tests/unit/test_format_doc \
 	tests/unit/test_journal \
 	tests/unit/test_journal_random \
+	tests/unit/test_manage \
+	tests/unit/test_map \
+	tests/unit/test_pages \
+	tests/unit/test_rangelock \
+	tests/unit/test_recover \
+	tests/unit/test_space \
 	tests/unit/test_store \
 	tests/unit/test_store_file \
 	tests/unit/test_store_sim \
-	tests/unit/test_tail
+	tests/unit/test_tail \
+	tests/unit/test_volume
 
 model_tests = \
 	tests/model/test_model \
@@ -26,6 +36,10 @@ tiny_tests = \
 	tests/unit/test_format_tiny \
 	tests/unit/test_journal_tiny \
 	tests/unit/test_journal_random_tiny
+
+# Cuts of the power and deaths of the daemon, on the tiny engine.
+crash_tests = \
+	tests/crash/explore
 
 # What the scripts call.
 test_tools = \
@@ -86,6 +100,7 @@ script_tests = \
 	tests/nbd/control_user.sh \
 	tests/nbd/copy.sh \
 	tests/nbd/cut.sh \
+	tests/nbd/cut_busy.sh \
 	tests/nbd/daemon.sh \
 	tests/nbd/default_export.sh \
 	tests/nbd/exports.sh \
@@ -113,14 +128,15 @@ EXTRA_DIST += $(script_tests) \
 	tests/unit/check_image.h \
 	tests/unit/journal_bench.h \
 	tests/unit/journal_testing.h \
+	tests/unit/pool_testing.h \
 	tests/unit/store_testing.h \
 	tests/lib/run \
 	tests/lib/test.sh \
 	tests/cli/functions.sh \
 	tests/nbd/functions.sh
 
-check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(test_tools)
-TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(script_tests)
+check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(test_tools)
+TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(script_tests)
 LDADD = src/libcowbd-test.la $(CHECK_LIBS)
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
@@ -145,6 +161,15 @@ tests_model_test_model_threads_SOURCES = tests/model/test_model_threads.c tests/
 tests_model_test_model_tiny_SOURCES = $(tests_model_test_model_SOURCES)
 tests_model_test_model_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_model_test_model_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_crash_explore_SOURCES = \
+	tests/crash/explore.c \
+	tests/crash/oracle.c \
+	tests/crash/oracle.h \
+	tests/crash/workload.c \
+	tests/crash/workload.h
+tests_crash_explore_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_crash_explore_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/lib/run

@@ -72,7 +72,7 @@ struct options {
 	const uint8_t *skip[PHASES_MAX];
 };
 
-static struct options options = {.seed = 1, .workloads = UINT64_MAX, .seconds = 20, .ops = 0, .cuts = 24};
+static struct options options = {.seed = 1, .workloads = UINT64_MAX, .seconds = 30, .ops = 0, .cuts = 6};
 static char dir[64];
 static volatile uint64_t current_seed;
 
@@ -529,7 +529,10 @@ static int explore_phase(const struct phase *ph, uint64_t seed)
 	int r = 0;
 
 	im = (struct image){.ph = ph};
+	/* of a long one a part of the cuts: its images are as many as a short one's */
 	for (size_t k = ph->first; k <= n && r == 0; k++) {
+		if (n - ph->first > 300 && random_of(&random) % ((n - ph->first) / 150) != 0)
+			continue;
 		bool durable = k < n && e[k].kind == SIM_WRITE && e[k].flags & STORE_DURABLE;
 
 		im.events = k;
@@ -537,7 +540,7 @@ static int explore_phase(const struct phase *ph, uint64_t seed)
 			r = explore_cut(&im, SIZE_MAX, &random);
 		if (r == 0 && durable) {	/* torn, by its sectors; the whole of it is the next cut */
 			im.events = k + 1;
-			for (unsigned i = 0; i < options.cuts / 4 + 1 && r == 0; i++) {
+			for (unsigned i = 0; i < options.cuts / 8 + 1 && r == 0; i++) {
 				static size_t lost[UNSYNCED_MAX];
 				size_t m = MIN(store_sim_unsynced(ph->store, k, lost, UNSYNCED_MAX), (size_t)UNSYNCED_MAX);
 
@@ -584,6 +587,11 @@ static struct store *crashed(const struct phase *ph, uint64_t *random)
 	size_t n, nlost, ndrop = 0, k;
 	struct store *s;
 
+	if (ph->nkills && random_of(random) % 2) {	/* its tail will be found, and taken away */
+		const struct kill *kill = &ph->kill[random_of(random) % ph->nkills];
+
+		return kill_put_tail(kill) < 0 || store_sim_copy(kill->store, &record, &s) < 0 ? NULL : s;
+	}
 	(void)store_sim_events(ph->store, &n);
 	k = ph->first + random_of(random) % (n - ph->first + 1);
 	if (random_of(random) % 2)
@@ -604,7 +612,7 @@ static int run_phase(uint64_t seed, unsigned number, struct store *s, struct sto
 	char why[700] = "";
 	int r;
 
-	set.ops = options.ops ? options.ops : (unsigned)(12 + random_of(&random) % 50);
+	set.ops = options.ops ? options.ops : (unsigned)(random_of(&random) % 4 ? 12 + random_of(&random) % 40 : 200);
 	set.kills = random_of(&random) % 2 ? KILLS_MAX : 0;
 	if (set.verbose)
 		printf("phase %u\n", number);
@@ -640,6 +648,8 @@ static int run_workload(uint64_t seed)
 
 		r = run_phase(seed, i, s, &next);
 		s = next;
+		if (r == 0 && !s)
+			r = -1;
 	}
 	store_close(s);
 	counts.workloads++;

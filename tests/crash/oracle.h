@@ -73,7 +73,7 @@ struct op {
 	unsigned ntouched;
 	const struct subject *wrote;	/* changed what it holds, by a write */
 	unsigned first, n;	/* COVERS_RANGE, of touched[0] */
-	char text[160];
+	char text[192];
 };
 
 struct oracle {

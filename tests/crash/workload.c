@@ -337,6 +337,8 @@ static int op_write(struct run *r, unsigned flags)
 	if (!s)
 		return 0;
 	size = oracle_sectors(s);
+	if (below(r, 3))		/* mostly the same few blocks */
+		size = MIN(size, (r->set->seed % 2 ? 1 : 3) * per);
 	switch (below(r, 3)) {
 	case 0:				/* one sector */
 		first = below(r, size);
@@ -366,7 +368,7 @@ static int op_zero_or_trim(struct run *r, bool trim, unsigned flags)
 		return 0;
 	oracle_touch(&r->ph->oracle, s);
 	size = oracle_sectors(s);
-	first = below(r, size);
+	first = below(r, below(r, 2) ? size : MIN(size, 3 * per));
 	n = below(r, 3) ? 1 + below(r, 4 * per) : 1 + below(r, size);
 	n = MIN(n, size - first);
 	if (below(r, 2)) {		/* whole blocks */
@@ -439,7 +441,7 @@ static int op_create(struct run *r)
 
 	if (count(o, false, true) >= VOLUMES_MAX)
 		return 0;
-	sectors = (4 + below(r, 36)) * per;
+	sectors = r->set->seed % 2 ? (1 + below(r, 3)) * per : (4 + below(r, below(r, 4) ? 6 : 36)) * per;
 	sectors = MIN(SECTORS_MAX, sectors);
 	if (below(r, 4) == 0)
 		sectors -= below(r, per);
@@ -611,7 +613,7 @@ static int op_resize(struct run *r)
 
 	if (!s)
 		return 0;
-	sectors = (1 + below(r, 70)) * per;
+	sectors = (1 + below(r, r->set->seed % 2 ? 5 : below(r, 4) ? 10 : 70)) * per;
 	sectors = MIN(SECTORS_MAX, sectors);
 	if (below(r, 2))
 		sectors -= below(r, per);
@@ -889,7 +891,7 @@ void phase_fini(struct phase *ph)
 
 int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len)
 {
-	static const uint32_t blocks[] = {4096, 4096, 8192, 16384};
+	static const uint32_t blocks[] = {4096, 8192, 16384, 32768};
 	uint64_t random = seed;
 	struct cowbd_init_options init = {.name = "crash", .journal_bytes = 2 * ZONE_BYTES,
 					  .block_bytes = blocks[random_of(&random) % 4]};
@@ -897,7 +899,7 @@ int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len
 	struct store *made;
 	int err;
 
-	err = store_sim_new((14 + random_of(&random) % 20) * ZONE_BYTES, NULL, &made);
+	err = store_sim_new((12 + random_of(&random) % 10) * ZONE_BYTES, NULL, &made);
 	if (err == 0) {
 		err = mkfs_store(made, "crash", &init);
 		if (err == 0)

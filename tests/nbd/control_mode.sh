@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# control_mode.sh - the control socket is private, bears the pool name, and goes when the server goes
+# control_mode.sh - the control socket is private, bears the pool name, and goes with the server
 . "$top_srcdir/tests/nbd/functions.sh"
 
 new_pool

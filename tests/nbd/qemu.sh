@@ -14,7 +14,8 @@ random_file data $((32 * 1024 * 1024))
 dd if=/dev/zero of=data bs=1M seek=4 count=9 conv=notrunc status=none
 qemu-img convert -n -f raw -O raw data "$vol"
 qemu-img compare -f raw -F raw data "$vol" >/dev/null
-qemu-img map -f raw --output=json "$vol" | grep -q '"start": 4194304, "length": 9437184.*"zero": true'
+qemu-img map -f raw --output=json "$vol" |
+	grep -q '"start": 4194304, "length": 9437184.*"zero": true'
 qemu-img convert -f raw -O qcow2 "$vol" copy.qcow2
 qemu-img compare -f qcow2 -F raw copy.qcow2 "$vol" >/dev/null
 

@@ -402,16 +402,16 @@ static int do_eof(char **w)
 
 static const struct command {
 	const char *name;
-	int words;	/* at least, with the name */
+	int words; /* at least, with the name */
 	int (*run)(char **w);
 } commands[] = {
 	{"connect", 3, do_connect}, {"refused", 2, do_refused}, {"size", 3, do_size},
-	{"bye", 2, do_bye},	    {"drop", 2, do_drop},	{"write", 5, do_write},
-	{"read", 5, do_read},	    {"zero", 4, do_zero},	{"trim", 4, do_trim},
-	{"cache", 4, do_cache},	    {"flush", 2, do_flush},	{"gone", 3, do_gone},
-	{"status", 4, do_status},   {"random", 5, do_random},	{"open", 3, do_open},
-	{"flood", 3, do_flood},
-	{"fill", 3, do_fill},	    {"eof", 2, do_eof},		{"adopt", 3, do_adopt},
+	{"bye", 2, do_bye},         {"drop", 2, do_drop},       {"write", 5, do_write},
+	{"read", 5, do_read},       {"zero", 4, do_zero},       {"trim", 4, do_trim},
+	{"cache", 4, do_cache},     {"flush", 2, do_flush},     {"gone", 3, do_gone},
+	{"status", 4, do_status},   {"random", 5, do_random},   {"open", 3, do_open},
+	{"flood", 3, do_flood},     {"fill", 3, do_fill},       {"eof", 2, do_eof},
+	{"adopt", 3, do_adopt},
 };
 
 static int run_words(char **w, int n)
@@ -489,8 +489,8 @@ static void run_line(char *line)
 		if (run_words(words + 2, n - 2) == 0)
 			die("%s did not fail", words[2]);
 		if (nbd_get_errno() != want)
-			die("%s failed with %s, not %s", words[2],
-			    strerrorname_np(nbd_get_errno()), words[1]);
+			die("%s failed with %s, not %s", words[2], strerrorname_np(nbd_get_errno()),
+			    words[1]);
 	} else if (run_words(words, n)) {
 		die("%s: %s", words[0], nbd_get_error());
 	}

@@ -274,11 +274,19 @@ END_TEST
 /* The counts of the state that comes back are needed though nothing but it named them before. */
 START_TEST(undo_works_with_a_cold_cache)
 {
+	struct cowbd_client *w;
 	struct page *page;
 	int r;
 
-	two_states();
+	volume_with("v", MIB, 1);
+	ck_assert_ok(snapshot(p, "v@s"));
+	w = make_volume(p, "w", 2048 * MIB);	/* a leaf each: the next root is in another zone than the catalog */
+	for (uint64_t i = 0; i < ZONE_TWINS + 88; i++)
+		write_fill(w, 2 * i * MIB, 4096, 1);
+	cowbd_client_close(w);
+	fill_volume("v", 0, MIB, 2);
 	ck_assert_ok(cowbd_rollback(p, "v@s", NULL, 0));
+	fill_volume("v", 0, 4096, 7);
 	ck_assert_ok(checkpoint_run(&p->e));
 	for (unsigned round = 0; round < 2; round++)	/* more pages than the cache holds, so that nothing stays */
 		for (uint64_t no = 0; no < ZONE_TWINS - 1; no++) {
