@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#define GROUP_BYTES_MAX (8u << 20)	/* half the pending ring: journal_reserve gives no more */
+#define GROUP_BYTES_MAX (8u << 20) /* half the pending ring: journal_reserve gives no more */
 
 static uint64_t blocks_of(const struct catalog *c, uint64_t size)
 {
@@ -29,8 +29,10 @@ static int touch_object(struct catalog *c, uint64_t id, struct object **ret)
 /* The source's root can get n more owners. */
 static int share_room(struct catalog *c, const struct object *source, size_t n)
 {
-	return source->map.entry ?
-		       space_prepare_raises(c->engine->space, page_unit(entry_number(source->map.entry)), n) : 0;
+	return source->map.entry
+		       ? space_prepare_raises(c->engine->space,
+					      page_unit(entry_number(source->map.entry)), n)
+		       : 0;
 }
 
 /* Objects whose records change, and whose roots are dropped. n: in the group. */
@@ -40,11 +42,11 @@ static int touch(struct catalog *c, const struct record *r, size_t n)
 	int err;
 
 	switch (r->type) {
-	case REC_CREATE:
-		return catalog_touch(c, r->object);
+	case REC_CREATE: return catalog_touch(c, r->object);
 	case REC_SNAPSHOT:
 	case REC_CLONE:
-		if ((err = touch_object(c, r->source, &source)) < 0 || (err = catalog_touch(c, r->object)) < 0)
+		if ((err = touch_object(c, r->source, &source)) < 0 ||
+		    (err = catalog_touch(c, r->object)) < 0)
 			return err;
 		return share_room(c, source, n);
 	case REC_ROLLBACK:
@@ -62,14 +64,14 @@ static int touch(struct catalog *c, const struct record *r, size_t n)
 		if ((err = touch_object(c, r->object, &o)) < 0)
 			return err;
 		if (r->block >= map_span(o->map.depth) ||
-		    (r->type == REC_DETACH ? r->length >= o->map.depth :
-					     map_index(r->block, 0) + r->length > MAP_FANOUT))
+		    (r->type == REC_DETACH ? r->length >= o->map.depth
+					   : map_index(r->block, 0) + r->length > MAP_FANOUT))
 			return fail(-EUCLEAN, "a record unmaps what \"%s\" doesn't have", o->name);
-		return r->type == REC_DETACH && n > 1 ?
-			       map_prepare_detach(c->engine, &o->map, r->block, (unsigned)r->length) :
-			       map_prepare(c->engine, &o->map, r->block);
-	default:
-		return touch_object(c, r->object, &o);
+		return r->type == REC_DETACH && n > 1
+			       ? map_prepare_detach(c->engine, &o->map, r->block,
+						    (unsigned)r->length)
+			       : map_prepare(c->engine, &o->map, r->block);
+	default: return touch_object(c, r->object, &o);
 	}
 }
 
@@ -77,14 +79,16 @@ static int touch(struct catalog *c, const struct record *r, size_t n)
  * the members one by one, and asks for no more than the run did for all. */
 static unsigned pages_for(const struct catalog *c, const struct record *recs, size_t n, size_t made)
 {
-	unsigned pages = made ? catalog_pages_for(c, made) + (made > 1 ? catalog_pages_for(c, 1) : 0) : 0;
+	unsigned pages =
+		made ? catalog_pages_for(c, made) + (made > 1 ? catalog_pages_for(c, 1) : 0) : 0;
 	unsigned steps = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct object *o = catalog_by_id(c, recs[i].object);
 
 		if (o && recs[i].type == REC_RESIZE)
-			pages += MAX(map_depth_for(blocks_of(c, recs[i].size)), o->map.depth) - o->map.depth;
+			pages += MAX(map_depth_for(blocks_of(c, recs[i].size)), o->map.depth) -
+				 o->map.depth;
 		/* the steps of a shrink share one path; a single one is prepared by touch() */
 		if (o && n > 1 && (recs[i].type == REC_UNMAP || recs[i].type == REC_DETACH))
 			steps = MAX(steps, 2 * o->map.depth);
@@ -107,7 +111,9 @@ int apply_prepare(struct catalog *c, const struct record *recs, size_t n)
 		return fail(-EINVAL, "too many at once: %zu; do it in several steps", n);
 	/* so no count can pass COUNT_MAX: an object, or a dying subtree, has a block at most once */
 	if (made && c->n + e->ndying + made > COUNT_MAX)
-		return fail(-EMFILE, "the pool holds %zu volumes and snapshots, and can't hold %zu more: delete some",
+		return fail(-EMFILE,
+			    "the pool holds %zu volumes and snapshots, and can't hold %zu more: "
+			    "delete some",
 			    c->n, made);
 	/* and none in replay, which begins with what reclaim has taken apart since */
 	if (made && e->journal && c->n + e->dying_replay + made > COUNT_MAX)
@@ -150,7 +156,9 @@ static struct object *insert(struct catalog *c, const struct object *like)
 
 static void do_create(struct catalog *c, const struct record *r)
 {
-	struct object o = {.kind = OBJECT_VOLUME, .size = r->size, .sector_size = r->sector_size,
+	struct object o = {.kind = OBJECT_VOLUME,
+			   .size = r->size,
+			   .sector_size = r->sector_size,
 			   .map = {.depth = map_depth_for(blocks_of(c, r->size))}};
 
 	name_object(&o, r);
@@ -162,7 +170,8 @@ static void do_share(struct catalog *c, const struct record *r)
 {
 	struct object *source = catalog_by_id(c, r->source);
 	struct object o = {.kind = r->type == REC_CLONE ? OBJECT_VOLUME : OBJECT_SNAPSHOT,
-			   .size = source->size, .sector_size = source->sector_size,
+			   .size = source->size,
+			   .sector_size = source->sector_size,
 			   .parent = source->id,
 			   .volume = r->type == REC_CLONE ? NULL : source};
 
@@ -177,9 +186,12 @@ static void do_rollback(struct catalog *c, const struct record *r)
 {
 	struct object *volume = catalog_by_id(c, r->object), *snap = catalog_by_id(c, r->source);
 
-	if (r->other) {		/* the state left behind keeps the reference that the volume had */
-		struct object o = {.kind = OBJECT_SNAPSHOT, .size = volume->size, .map = volume->map,
-				   .sector_size = volume->sector_size, .parent = volume->id,
+	if (r->other) { /* the state left behind keeps the reference that the volume had */
+		struct object o = {.kind = OBJECT_SNAPSHOT,
+				   .size = volume->size,
+				   .map = volume->map,
+				   .sector_size = volume->sector_size,
+				   .parent = volume->id,
 				   .volume = volume};
 
 		name_object(&o, r);
@@ -220,17 +232,10 @@ static void do_set(struct catalog *c, const struct record *r)
 	struct object *o = catalog_by_id(c, r->object);
 
 	switch (r->source) {
-	case SET_FLAGS:
-		o->flags = (uint32_t)r->other & OBJECT_FLAGS_ALL;
-		break;
-	case SET_LABEL:
-		o->label = (enum object_label)r->other;
-		break;
-	case SET_SECTOR_SIZE:
-		o->sector_size = (uint32_t)r->other;
-		break;
-	default:
-		break;
+	case SET_FLAGS: o->flags = (uint32_t)r->other & OBJECT_FLAGS_ALL; break;
+	case SET_LABEL: o->label = (enum object_label)r->other; break;
+	case SET_SECTOR_SIZE: o->sector_size = (uint32_t)r->other; break;
+	default: break;
 	}
 	catalog_put(c, o);
 }
@@ -256,36 +261,21 @@ static void do_unmap(struct catalog *c, const struct record *r)
 static void do_record(struct catalog *c, const struct record *r)
 {
 	switch (r->type) {
-	case REC_CREATE:
-		do_create(c, r);
-		break;
+	case REC_CREATE: do_create(c, r); break;
 	case REC_SNAPSHOT:
-	case REC_CLONE:
-		do_share(c, r);
-		break;
-	case REC_ROLLBACK:
-		do_rollback(c, r);
-		break;
-	case REC_DELETE:
-		do_delete(c, r);
-		break;
-	case REC_RESIZE:
-		do_resize(c, r);
-		break;
+	case REC_CLONE: do_share(c, r); break;
+	case REC_ROLLBACK: do_rollback(c, r); break;
+	case REC_DELETE: do_delete(c, r); break;
+	case REC_RESIZE: do_resize(c, r); break;
 	case REC_RENAME:
 		catalog_rename(c, catalog_by_id(c, r->object), r->name);
 		catalog_put(c, catalog_by_id(c, r->object));
 		break;
-	case REC_SET:
-		do_set(c, r);
-		break;
+	case REC_SET: do_set(c, r); break;
 	case REC_UNMAP:
-	case REC_DETACH:
-		do_unmap(c, r);
-		break;
+	case REC_DETACH: do_unmap(c, r); break;
 	case REC_MAP:
-	case REC_ZONE:
-		break;		/* not of a group */
+	case REC_ZONE: break; /* not of a group */
 	}
 }
 
@@ -314,13 +304,16 @@ int apply_shrink_steps(struct catalog *c, struct object *o, uint64_t size, struc
 			return r;
 		if (step.kind != MAP_STEP_SKIP) {
 			if (n == max)
-				return fail(-E2BIG, "too much is mapped behind the new size: shrink in smaller steps");
+				return fail(-E2BIG, "too much is mapped behind the new size: "
+						    "shrink in smaller steps");
 			recs[n++] = (struct record){
 				.type = step.kind == MAP_STEP_LEAF ? REC_UNMAP : REC_DETACH,
-				.object = o->id, .block = step.block,
-				.length = step.kind == MAP_STEP_LEAF ? step.next - step.block : step.level};
+				.object = o->id,
+				.block = step.block,
+				.length = step.kind == MAP_STEP_LEAF ? step.next - step.block
+								     : step.level};
 		}
-		if (step.next <= block)		/* the whole rest of the map */
+		if (step.next <= block) /* the whole rest of the map */
 			break;
 		block = step.next;
 	}
@@ -338,11 +331,13 @@ static int replay_map(struct catalog *c, const struct record *r)
 
 	if ((err = touch_object(c, r->object, &o)) < 0)
 		return err;
-	if (r->length == 0 || r->length > MAP_FANOUT || map_index(r->block, 0) + r->length > MAP_FANOUT ||
-	    r->block >= map_span(o->map.depth))
-		return fail(-EUCLEAN, "record %" PRIu64 " maps beyond a leaf of \"%s\"", r->seq, o->name);
+	if (r->length == 0 || r->length > MAP_FANOUT ||
+	    map_index(r->block, 0) + r->length > MAP_FANOUT || r->block >= map_span(o->map.depth))
+		return fail(-EUCLEAN, "record %" PRIu64 " maps beyond a leaf of \"%s\"", r->seq,
+			    o->name);
 	if ((err = space_replay_zone(e->space, block_zone(&e->geo, r->physical), ZONE_DATA)) < 0 ||
-	    (err = space_replay_zone(e->space, block_zone(&e->geo, r->physical + r->length - 1), ZONE_DATA)) < 0 ||
+	    (err = space_replay_zone(e->space, block_zone(&e->geo, r->physical + r->length - 1),
+				     ZONE_DATA)) < 0 ||
 	    (err = map_prepare(e, &o->map, r->block)) < 0)
 		return err;
 	root = o->map.entry;
@@ -361,14 +356,15 @@ static int replay_check(const struct catalog *c, const struct record *r)
 	case REC_SNAPSHOT:
 	case REC_CLONE:
 		if (catalog_by_id(c, r->object))
-			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again", r->seq, r->object);
+			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again",
+				    r->seq, r->object);
 		return 0;
 	case REC_ROLLBACK:
 		if (r->other && catalog_by_id(c, r->other))
-			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again", r->seq, r->other);
+			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again",
+				    r->seq, r->other);
 		return 0;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 

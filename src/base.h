@@ -51,10 +51,18 @@ const char *error_name(int err);
 /* ---- little-endian on disk ---------------------------------------------- */
 
 /* One-field structs, so that a raw disk value never assigns to an integer. */
-struct le16 { uint8_t b[2]; };
-struct le32 { uint8_t b[4]; };
-struct le48 { uint8_t b[6]; };
-struct le64 { uint8_t b[8]; };
+struct le16 {
+	uint8_t b[2];
+};
+struct le32 {
+	uint8_t b[4];
+};
+struct le48 {
+	uint8_t b[6];
+};
+struct le64 {
+	uint8_t b[8];
+};
 
 static inline uint16_t get16(struct le16 v)
 {
@@ -77,8 +85,8 @@ static inline uint64_t get64(struct le64 v)
 {
 	uint64_t low = (uint64_t)v.b[0] | (uint64_t)v.b[1] << 8 | (uint64_t)v.b[2] << 16 |
 		       (uint64_t)v.b[3] << 24;
-	return low | (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40 |
-	       (uint64_t)v.b[6] << 48 | (uint64_t)v.b[7] << 56;
+	return low | (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40 | (uint64_t)v.b[6] << 48 |
+	       (uint64_t)v.b[7] << 56;
 }
 
 static inline struct le16 put16(uint16_t v)
@@ -88,21 +96,21 @@ static inline struct le16 put16(uint16_t v)
 
 static inline struct le32 put32(uint32_t v)
 {
-	return (struct le32){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-			      (uint8_t)(v >> 24)}};
+	return (struct le32){
+		{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)}};
 }
 
 static inline struct le48 put48(uint64_t v)
 {
-	return (struct le48){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-			      (uint8_t)(v >> 24), (uint8_t)(v >> 32), (uint8_t)(v >> 40)}};
+	return (struct le48){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24),
+			      (uint8_t)(v >> 32), (uint8_t)(v >> 40)}};
 }
 
 static inline struct le64 put64(uint64_t v)
 {
-	return (struct le64){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-			      (uint8_t)(v >> 24), (uint8_t)(v >> 32), (uint8_t)(v >> 40),
-			      (uint8_t)(v >> 48), (uint8_t)(v >> 56)}};
+	return (struct le64){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24),
+			      (uint8_t)(v >> 32), (uint8_t)(v >> 40), (uint8_t)(v >> 48),
+			      (uint8_t)(v >> 56)}};
 }
 
 /* ---- arithmetic ---------------------------------------------------------- */
@@ -151,8 +159,8 @@ void cleanup_unlock(pthread_mutex_t **lock);
 /* Locks m until the end of the enclosing block. */
 #define WITH_LOCK_UNTIL_END(m) WITH_LOCK_NAMED(m, __COUNTER__)
 #define WITH_LOCK_NAMED(m, n) WITH_LOCK_PASTE(m, n)
-#define WITH_LOCK_PASTE(m, n)                                                                     \
-	__attribute__((cleanup(cleanup_unlock))) pthread_mutex_t *scoped_lock_##n = (m);          \
+#define WITH_LOCK_PASTE(m, n)                                                                      \
+	__attribute__((cleanup(cleanup_unlock))) pthread_mutex_t *scoped_lock_##n = (m);           \
 	pthread_mutex_lock(scoped_lock_##n)
 
 #endif

@@ -29,7 +29,8 @@ struct object *catalog_by_id(const struct catalog *c, uint64_t id)
 	return o;
 }
 
-struct object *catalog_by_name(const struct catalog *c, const struct object *volume, const char *name)
+struct object *catalog_by_name(const struct catalog *c, const struct object *volume,
+			       const char *name)
 {
 	struct object *o = c->by_name[name_bucket(c, volume, name)];
 
@@ -105,7 +106,7 @@ static void link_snapshot(struct object *o)
 {
 	struct object **at = &o->volume->snapshots;
 
-	while (*at && (*at)->id > o->id)	/* newest first */
+	while (*at && (*at)->id > o->id) /* newest first */
 		at = &(*at)->older;
 	o->older = *at;
 	*at = o;
@@ -165,7 +166,8 @@ int catalog_find(const struct catalog *c, const char *full, struct object **ret_
 	if (!at)
 		return find_volume(c, full, ret_object);
 	if ((size_t)(at - full) > NAME_BYTES_MAX)
-		return fail(-EINVAL, "the name of the volume is longer than %u bytes", NAME_BYTES_MAX);
+		return fail(-EINVAL, "the name of the volume is longer than %u bytes",
+			    NAME_BYTES_MAX);
 	memcpy(name, full, (size_t)(at - full));
 	name[at - full] = '\0';
 	if ((r = find_volume(c, name, &volume)) < 0 || (r = name_check(at + 1)) < 0)
@@ -236,7 +238,8 @@ int catalog_touch(struct catalog *c, uint64_t id)
 
 static struct page *make_node(struct catalog *c, unsigned level, uint64_t key)
 {
-	struct page *page = pages_make(c->engine->pages, engine_take_page(c->engine), PAGE_CATALOG_NODE);
+	struct page *page =
+		pages_make(c->engine->pages, engine_take_page(c->engine), PAGE_CATALOG_NODE);
 	struct disk_map *m = page->data;
 
 	m->level = put16((uint16_t)level);
@@ -268,18 +271,21 @@ static struct page *leaf_for(struct catalog *c, uint64_t key)
 	deepen(c, key);
 	for (unsigned level = c->tree.depth;; level--) {
 		unsigned i = parent ? map_index(key, level) : 0;
-		uint64_t entry = parent ? get48(((struct disk_map *)parent->data)->entry[i]) : c->tree.entry;
+		uint64_t entry = parent ? get48(((struct disk_map *)parent->data)->entry[i])
+					: c->tree.entry;
 
 		if (entry) {
 			int r = pages_get(c->engine->pages, entry, kind_at(level), &page);
 
-			assert(r == 0);		/* touched */
+			assert(r == 0); /* touched */
 			(void)r;
 		} else {
-			page = level ? make_node(c, level - 1, key) :
-				       pages_make(c->engine->pages, engine_take_page(c->engine), PAGE_CATALOG_LEAF);
+			page = level ? make_node(c, level - 1, key)
+				     : pages_make(c->engine->pages, engine_take_page(c->engine),
+						  PAGE_CATALOG_LEAF);
 			if (parent)
-				((struct disk_map *)pages_write(c->engine->pages, parent))->entry[i] = put48(page->no);
+				((struct disk_map *)pages_write(c->engine->pages, parent))
+					->entry[i] = put48(page->no);
 			else
 				c->tree.entry = page->no;
 		}
@@ -329,7 +335,7 @@ static void prune(struct catalog *c, struct page **path, unsigned n, uint64_t ke
 {
 	while (n-- > 0) {
 		struct page *page = path[n];
-		unsigned level = c->tree.depth - n;	/* 0: leaf */
+		unsigned level = c->tree.depth - n; /* 0: leaf */
 		size_t head = level ? offsetof(struct disk_map, entry) : sizeof(struct disk_page);
 
 		if (!all_zero((uint8_t *)page->data + head, PAGE_BYTES - head))
@@ -338,8 +344,8 @@ static void prune(struct catalog *c, struct page **path, unsigned n, uint64_t ke
 		if (n == 0)
 			c->tree = (struct map_root){0};
 		else
-			((struct disk_map *)pages_write(c->engine->pages, path[n - 1]))->entry[map_index(key, level)] =
-				put48(0);
+			((struct disk_map *)pages_write(c->engine->pages, path[n - 1]))
+				->entry[map_index(key, level)] = put48(0);
 	}
 }
 
@@ -352,11 +358,12 @@ static void erase(struct catalog *c, uint64_t id, uint64_t seq)
 	for (unsigned level = c->tree.depth;; level--) {
 		int r = pages_get(c->engine->pages, entry, kind_at(level), &path[n++]);
 
-		assert(r == 0);		/* touched */
+		assert(r == 0); /* touched */
 		(void)r;
 		if (level == 0)
 			break;
-		entry = get48(((struct disk_map *)path[n - 1]->data)->entry[map_index(key, level - 1)]);
+		entry = get48(
+			((struct disk_map *)path[n - 1]->data)->entry[map_index(key, level - 1)]);
 	}
 	struct disk_catalog_leaf *l = pages_write(c->engine->pages, path[n - 1]);
 
@@ -411,9 +418,14 @@ void catalog_resize(struct catalog *c, struct object *o, uint64_t size)
 static void decode(const struct disk_object *d, struct object *o)
 {
 	*o = (struct object){
-		.id = get64(d->id), .parent = get64(d->parent), .size = get64(d->size),
-		.created = get64(d->created), .kind = d->kind, .label = d->label,
-		.flags = get32(d->flags), .sector_size = get32(d->sector_size),
+		.id = get64(d->id),
+		.parent = get64(d->parent),
+		.size = get64(d->size),
+		.created = get64(d->created),
+		.kind = d->kind,
+		.label = d->label,
+		.flags = get32(d->flags),
+		.sector_size = get32(d->sector_size),
 		.map = {.entry = get64(d->root), .depth = d->depth},
 	};
 	memcpy(o->name, d->name, d->name_length);
@@ -432,11 +444,15 @@ static int load_leaf(struct catalog *c, const struct disk_catalog_leaf *l, bool 
 			continue;
 		if (snapshots) {
 			o.volume = catalog_by_id(c, get64(l->object[i].volume));
-			if (!o.volume || o.volume->kind != OBJECT_VOLUME)	/* [CATALOG-3] */
-				return fail(-EUCLEAN, "snapshot \"%s\" is of no volume; run cowbd check", o.name);
+			if (!o.volume || o.volume->kind != OBJECT_VOLUME) /* [CATALOG-3] */
+				return fail(-EUCLEAN,
+					    "snapshot \"%s\" is of no volume; run cowbd check",
+					    o.name);
 		}
-		if (catalog_by_name(c, o.volume, o.name) || catalog_by_id(c, o.id))	/* [CATALOG-2] */
-			return fail(-EUCLEAN, "two objects are called \"%s\"; run cowbd check", o.name);
+		if (catalog_by_name(c, o.volume, o.name) ||
+		    catalog_by_id(c, o.id)) /* [CATALOG-2] */
+			return fail(-EUCLEAN, "two objects are called \"%s\"; run cowbd check",
+				    o.name);
 		if (!catalog_insert(c, &o))
 			return fail(-ENOMEM, "no memory for the catalog");
 	}
@@ -452,7 +468,7 @@ static int load_below(struct catalog *c, uint64_t entry, unsigned level, bool sn
 	if (r < 0)
 		return r;
 	memcpy(copy, page->data, PAGE_BYTES);
-	pthread_rwlock_unlock(&c->engine->lock);
+	metalock_drop(&c->engine->lock);
 	if (level == 0)
 		return load_leaf(c, (void *)copy, snapshots);
 	for (unsigned i = 0; i < MAP_FANOUT && r == 0; i++) {

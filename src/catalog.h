@@ -27,25 +27,26 @@ struct object {
 	enum object_label label;
 	uint32_t flags, sector_size;
 	struct map_root map;
-	struct object *volume;		/* of a snapshot */
-	struct object *snapshots;	/* of a volume: newest first */
-	struct object *older;		/* next in that list */
+	struct object *volume;    /* of a snapshot */
+	struct object *snapshots; /* of a volume: newest first */
+	struct object *older;     /* next in that list */
 	unsigned nsnapshots;
 	char name[NAME_BYTES_MAX + 1];
-	bool unsettled;			/* a snapshot that writes begun before it may still change: not by name */
-	bool gone;			/* deleted; memory stays until the last client closes */
-	unsigned clients;		/* open handles */
-	struct volume *io;		/* of the volume layer; NULL until first opened */
+	bool unsettled;   /* a snapshot that writes begun before it may still change: not by name */
+	bool gone;        /* deleted; memory stays until the last client closes */
+	unsigned clients; /* open handles */
+	uint64_t chosen;  /* attempt of a command that it is in */
+	struct volume *io; /* of the volume layer; NULL until first opened */
 	struct object *next_id, *next_name;
 };
 
 struct catalog {
 	struct engine *engine;
-	struct map_root tree;		/* entry: root page; depth: levels of nodes */
+	struct map_root tree; /* entry: root page; depth: levels of nodes */
 	uint64_t next_id;
 	struct object **by_id, **by_name;
 	size_t mask, n, nvolumes;
-	uint64_t virtual_bytes;		/* sum of the volumes' sizes */
+	uint64_t virtual_bytes; /* sum of the volumes' sizes */
 };
 
 int catalog_new(struct engine *e, struct catalog **ret_catalog) MUST_CHECK;
@@ -56,7 +57,8 @@ int catalog_load(struct catalog *c) MUST_CHECK;
 
 struct object *catalog_by_id(const struct catalog *c, uint64_t id);
 /* volume NULL: a volume's name. */
-struct object *catalog_by_name(const struct catalog *c, const struct object *volume, const char *name);
+struct object *catalog_by_name(const struct catalog *c, const struct object *volume,
+			       const char *name);
 
 /* "vol" or "vol@snap": 0, -ENOENT, -EINVAL (a name that can't be).  Unsettled snapshots aren't found. */
 int catalog_find(const struct catalog *c, const char *full, struct object **ret_object) MUST_CHECK;

@@ -34,7 +34,7 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	struct engine *e = &p->e;
 
 	pthread_mutex_lock(&e->journal_lock);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	cut->journal = journal_cut(e->journal);
 	cut->start = journal_at(e->journal);
 	pages_cut(e->pages);
@@ -50,7 +50,7 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	e->super.journal_chain = put64(cut->start.chain);
 	cut->generation = get64(e->super.h.generation) + 1;
 	e->super.h.generation = put64(cut->generation);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	pthread_mutex_unlock(&e->journal_lock);
 }
 
@@ -60,13 +60,13 @@ static int merge_some(struct engine *e, const uint64_t *zones, size_t n, size_t 
 {
 	int r = 0;
 
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	for (unsigned k = 0; k < MERGES_A_HOLD && *done < n && r == 0; k++) {
 		r = space_merge_zone(e->space, zones[*done], generation);
 		if (r == 0)
 			++*done;
 	}
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return r;
 }
 
@@ -99,9 +99,9 @@ static int write_zones(struct engine *e, uint64_t generation)
 
 	if (r < 0)
 		return r;
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	r = space_merge_list(e->space, staged, nstaged, &zones, &n);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	for (size_t i = 0; i < n && r == 0; i += ZONES_AT_ONCE)
 		r = merge_and_write(e, zones + i, MIN(n - i, (size_t)ZONES_AT_ONCE), generation);
 	return r;
@@ -135,22 +135,24 @@ static int write_all(struct engine *e, uint64_t generation)
 	    (r = write_level(e, PAGE_SUMMARY, generation)) < 0 ||
 	    (r = write_level(e, PAGE_GROUPS, generation)) < 0)
 		return r;
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	r = space_commit_prepare(e->space);
-	pthread_rwlock_unlock(&e->lock);
-	return r < 0 || MUTANT("super-before-pages") ? r : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
+	metalock_drop(&e->lock);
+	return r < 0 || MUTANT("super-before-pages")
+		       ? r
+		       : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
 }
 
 /* [CHECKPOINT-2] */
 static void release(struct engine *e, const struct cut *cut)
 {
 	pthread_mutex_lock(&e->journal_lock);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	journal_checkpointed(e->journal, cut->journal, cut->start);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	space_committed(e->space);
 	dying_committed(e);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	pthread_mutex_unlock(&e->journal_lock);
 }
 

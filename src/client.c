@@ -16,7 +16,8 @@ bool client_attached(const struct cowbd_client *c, uint64_t now)
 
 /* ---- open and close ------------------------------------------------------------------------- */
 
-static int open_object(struct cowbd_pool *p, const char *name, bool read_only, struct cowbd_client *c)
+static int open_object(struct cowbd_pool *p, const char *name, bool read_only,
+		       struct cowbd_client *c)
 {
 	struct object *o;
 	int r = catalog_find(p->cat, name, &o);
@@ -45,9 +46,9 @@ int cowbd_client_open(struct cowbd_pool *p, const char *name, bool read_only, co
 	c->pool = p;
 	c->opened_ns = now_ns();
 	snprintf(c->peer, sizeof c->peer, "%s", peer ? peer : "this process");
-	pthread_rwlock_wrlock(&p->e.lock);
+	metalock_exclusive(&p->e.lock);
 	r = open_object(p, name, read_only, c);
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (r < 0)
 		free(c);
 	else
@@ -63,7 +64,7 @@ void cowbd_client_close(struct cowbd_client *c)
 	if (!c)
 		return;
 	p = c->pool;
-	pthread_rwlock_wrlock(&p->e.lock);
+	metalock_exclusive(&p->e.lock);
 	for (at = &p->clients; *at != c;)
 		at = &(*at)->next;
 	*at = c->next;
@@ -72,7 +73,7 @@ void cowbd_client_close(struct cowbd_client *c)
 		volume_idle(&p->e, c->object);
 		catalog_release(c->object);
 	}
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	free(c);
 }
 
@@ -95,9 +96,9 @@ uint32_t cowbd_client_sector_size(const struct cowbd_client *c)
 {
 	uint32_t size;
 
-	pthread_rwlock_rdlock(&c->pool->e.lock);
+	metalock_shared(&c->pool->e.lock);
 	size = c->object->sector_size ? c->object->sector_size : SECTOR_BYTES;
-	pthread_rwlock_unlock(&c->pool->e.lock);
+	metalock_drop(&c->pool->e.lock);
 	return size;
 }
 
@@ -107,7 +108,7 @@ int cowbd_clients(struct cowbd_pool *p, struct cowbd_client_info **ret_list, siz
 	struct cowbd_client_info *list;
 	size_t n = 0;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	list = calloc(p->nclients + 1, sizeof *list);
 	for (const struct cowbd_client *c = p->clients; list && c; c = c->next, n++) {
 		list[n].object = c->id;
@@ -117,7 +118,7 @@ int cowbd_clients(struct cowbd_pool *p, struct cowbd_client_info **ret_list, siz
 		catalog_full_name(c->object, list[n].name);
 		snprintf(list[n].peer, sizeof list[n].peer, "%s", c->peer);
 	}
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (!list)
 		return fail(-ENOMEM, "no memory to list clients");
 	*ret_list = list;
@@ -152,7 +153,8 @@ int cowbd_read(struct cowbd_client *c, void *buf, uint64_t len, uint64_t offset)
 	return r < 0 ? r : volume_read(c->pool->cat, c->object, buf, len, offset);
 }
 
-int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len, uint64_t offset, unsigned flags)
+int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len, uint64_t offset,
+		unsigned flags)
 {
 	int r = begin(c, len, offset, true);
 
@@ -214,9 +216,14 @@ static void describe(const struct cowbd_pool *p, const struct object *o, struct 
 	const struct object *parent = o->parent ? catalog_by_id(p->cat, o->parent) : NULL;
 
 	*d = (struct cowbd_object){
-		.id = o->id, .kind = (enum cowbd_kind)o->kind, .label = (enum cowbd_label)o->label,
-		.flags = o->flags, .sector_size = o->sector_size ? o->sector_size : SECTOR_BYTES,
-		.volume = o->volume ? o->volume->id : 0, .parent = o->parent, .size = o->size,
+		.id = o->id,
+		.kind = (enum cowbd_kind)o->kind,
+		.label = (enum cowbd_label)o->label,
+		.flags = o->flags,
+		.sector_size = o->sector_size ? o->sector_size : SECTOR_BYTES,
+		.volume = o->volume ? o->volume->id : 0,
+		.parent = o->parent,
+		.size = o->size,
 		.created = o->created,
 	};
 	for (const struct cowbd_client *c = p->clients; c && o->clients; c = c->next)
@@ -245,13 +252,13 @@ int cowbd_list(struct cowbd_pool *p, struct cowbd_object **ret_list, size_t *ret
 	struct cowbd_object *list;
 	size_t n = 0;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	list = calloc(p->cat->n + 1, sizeof *list);
 	for (size_t i = 0; list && i <= p->cat->mask; i++)
 		for (const struct object *o = p->cat->by_id[i]; o; o = o->next_id)
 			if (!o->unsettled)
 				describe(p, o, &list[n++]);
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (!list)
 		return fail(-ENOMEM, "no memory to list the pool");
 	qsort(list, n, sizeof *list, compare_objects);
@@ -265,10 +272,10 @@ int cowbd_find(struct cowbd_pool *p, const char *name, struct cowbd_object *ret_
 	struct object *o;
 	int r;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	r = catalog_find(p->cat, name, &o);
 	if (r == 0)
 		describe(p, o, ret_object);
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	return r;
 }

@@ -12,9 +12,9 @@ struct comparison {
 	struct cowbd_pool *p;
 	cowbd_diff_visit visit;
 	void *opaque;
-	uint64_t limit;		/* bytes: the larger of the two */
-	uint64_t offset, length;	/* extent that may still grow */
-	char kind;		/* of it; 0: none */
+	uint64_t limit;          /* bytes: the larger of the two */
+	uint64_t offset, length; /* extent that may still grow */
+	char kind;               /* of it; 0: none */
 };
 
 static int emit(struct comparison *c)
@@ -43,7 +43,8 @@ static int differs(struct comparison *c, uint64_t block, uint64_t blocks, char k
 }
 
 /* The subtrees at entries a and b (0: nothing), pages of this level, whose first block is block. */
-static int compare_below(struct comparison *c, uint64_t a, uint64_t b, unsigned level, uint64_t block)
+static int compare_below(struct comparison *c, uint64_t a, uint64_t b, unsigned level,
+			 uint64_t block)
 {
 	CLEANUP_FREE uint64_t *ea = calloc(2 * MAP_FANOUT, sizeof *ea);
 	uint64_t *eb;
@@ -90,26 +91,28 @@ static int compare_depths(struct comparison *c, struct map_root a, struct map_ro
 	r = deep == &a ? compare_depths(c, first, b) : compare_depths(c, a, first);
 	for (unsigned i = 1; i < MAP_FANOUT && r == 0; i++)
 		if (entries[i])
-			r = compare_below(c, deep == &a ? entries[i] : 0, deep == &a ? 0 : entries[i],
-					  level - 1, i * map_span(level));
+			r = compare_below(c, deep == &a ? entries[i] : 0,
+					  deep == &a ? 0 : entries[i], level - 1,
+					  i * map_span(level));
 	return r;
 }
 
-int cowbd_diff(struct cowbd_pool *p, const char *a, const char *b, cowbd_diff_visit visit, void *opaque)
+int cowbd_diff(struct cowbd_pool *p, const char *a, const char *b, cowbd_diff_visit visit,
+	       void *opaque)
 {
 	struct comparison c = {.p = p, .visit = visit, .opaque = opaque};
 	struct map_root ra, rb;
 	struct object *oa, *ob;
-	uint64_t token = epoch_enter(&p->e.epochs);	/* pages freed from now on aren't reused */
+	uint64_t token = epoch_enter(&p->e.epochs); /* pages freed from now on aren't reused */
 	int r;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	if ((r = catalog_find(p->cat, a, &oa)) == 0 && (r = catalog_find(p->cat, b, &ob)) == 0) {
 		ra = oa->map;
 		rb = ob->map;
 		c.limit = MAX(oa->size, ob->size);
 	}
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (r == 0)
 		r = compare_depths(&c, ra, rb);
 	if (r == 0)

@@ -40,17 +40,17 @@ struct cowbd_client;
 /* This thread's last error message. */
 COWBD_PUBLIC const char *cowbd_error(void);
 COWBD_PUBLIC const char *cowbd_version(void);
-#define COWBD_FORMAT_VERSION 1	/* major version of the format on disk */
+#define COWBD_FORMAT_VERSION 1 /* major version of the format on disk */
 
 /* ---- pools ----------------------------------------------------------------- */
 
 struct cowbd_init_options {
-	const char *name;	/* of the pool; NULL: the file's name without its extension */
-	uint64_t size;		/* bytes; 0: as large as the file system (or device) allows */
-	uint32_t block_bytes;	/* 4096 .. 1 MiB, power of two; 0: 4096 */
-	uint64_t journal_bytes;	/* 0: 1/1024 of the pool, 16 MiB .. 1 GiB */
-	bool preallocate;	/* take the whole size from the host now */
-	bool force;		/* though path holds something */
+	const char *name;       /* of the pool; NULL: the file's name without its extension */
+	uint64_t size;          /* bytes; 0: as large as the file system (or device) allows */
+	uint32_t block_bytes;   /* 4096 .. 1 MiB, power of two; 0: 4096 */
+	uint64_t journal_bytes; /* 0: 1/1024 of the pool, 16 MiB .. 1 GiB */
+	bool preallocate;       /* take the whole size from the host now */
+	bool force;             /* though path holds something */
 	/* long work (preallocation): called now and then; NULL is fine */
 	void (*progress)(void *opaque, uint64_t done, uint64_t total);
 	void *opaque;
@@ -60,19 +60,19 @@ struct cowbd_init_options {
 COWBD_PUBLIC int cowbd_init(const char *path, const struct cowbd_init_options *opt) COWBD_CHECK;
 
 enum {
-	COWBD_OPEN_READ_ONLY = 1,	/* replays in memory, writes nothing, not even a lock file */
-	COWBD_OPEN_DIRECT = 2,		/* O_DIRECT for data */
-	COWBD_OPEN_LOST_TAIL = 4,	/* open though the tail of a killed session is gone */
-	COWBD_OPEN_AFTER_ERROR = 8,	/* open a session that ended in a failed sync */
+	COWBD_OPEN_READ_ONLY = 1,   /* replays in memory, writes nothing, not even a lock file */
+	COWBD_OPEN_DIRECT = 2,      /* O_DIRECT for data */
+	COWBD_OPEN_LOST_TAIL = 4,   /* open though the tail of a killed session is gone */
+	COWBD_OPEN_AFTER_ERROR = 8, /* open a session that ended in a failed sync */
 	COWBD_OPEN_NO_URING = 16,
-	COWBD_OPEN_NO_TAIL = 32,	/* keep no volatile tail */
+	COWBD_OPEN_NO_TAIL = 32, /* keep no volatile tail */
 };
 
 struct cowbd_open_options {
 	unsigned flags;
-	uint64_t cache_bytes;	/* metadata cache; 0: 64 MiB */
-	const char *run_dir;	/* where the tail may go; NULL: cowbd_run_dir() */
-	unsigned wait_ms;	/* for the pool's lock */
+	uint64_t cache_bytes; /* metadata cache; 0: 64 MiB */
+	const char *run_dir;  /* where the tail may go; NULL: cowbd_run_dir() */
+	unsigned wait_ms;     /* for the pool's lock */
 };
 
 /* Opens and recovers a pool.  No threads run yet: until cowbd_start, commits and reclaim happen
@@ -90,8 +90,8 @@ COWBD_PUBLIC int cowbd_close(struct cowbd_pool *p);
 /* Who a pool is, read from its superblock without opening it: also while it is served. */
 struct cowbd_identity {
 	char uuid[37], name[65];
-	uint64_t dev, ino;	/* of the file */
-	bool one_copy;		/* the other copy of the superblock is damaged; the next opening mends it */
+	uint64_t dev, ino; /* of the file */
+	bool one_copy; /* the other copy of the superblock is damaged; the next opening mends it */
 };
 COWBD_PUBLIC int cowbd_probe(const char *path, struct cowbd_identity *ret_identity) COWBD_CHECK;
 
@@ -107,24 +107,25 @@ COWBD_PUBLIC int cowbd_checkpoint(struct cowbd_pool *p) COWBD_CHECK;
 
 struct cowbd_pool_info {
 	char path[4096], name[64], uuid[37], session[37];
-	char io[128];			/* "io_uring", or "sync (why)" */
-	char tail[320];			/* its path, or "off: why" */
-	uint64_t dev, ino;		/* of the pool file */
+	char io[128];      /* "io_uring", or "sync (why)" */
+	char tail[320];    /* its path, or "off: why" */
+	uint64_t dev, ino; /* of the pool file */
 	uint32_t block_bytes;
 	bool read_only, failed, was_clean;
-	char failure[256];		/* why it is read-only, "" */
-	char note[256];			/* what opening found and got over, "" */
-	uint64_t size, journal_bytes;	/* bytes */
+	char failure[256];            /* why it is read-only, "" */
+	char note[256];               /* what opening found and got over, "" */
+	uint64_t size, journal_bytes; /* bytes */
 	uint64_t zones, free_zones, data_zones, meta_zones, reserve_zones;
-	uint64_t block_zones_bytes;	/* bytes that data can use at most */
-	uint64_t used_blocks;		/* data blocks referenced, or freed and not yet reusable */
-	uint64_t free_bytes;		/* that data can still take */
+	uint64_t block_zones_bytes; /* bytes that data can use at most */
+	uint64_t used_blocks;       /* data blocks referenced, or freed and not yet reusable */
+	uint64_t free_bytes;        /* that data can still take */
 	uint64_t metadata_bytes;
 	uint64_t volumes, snapshots, dying, clients;
-	uint64_t virtual_bytes;		/* sum of the volumes' sizes */
+	uint64_t virtual_bytes; /* sum of the volumes' sizes */
 	/* since open */
 	uint64_t faults, faults_no_copy, bytes_copied, in_place_writes;
-	uint64_t map_pages_copied, commits, checkpoints, journal_bytes_written, checkpoint_bytes_written;
+	uint64_t map_pages_copied, commits, checkpoints, journal_bytes_written,
+		checkpoint_bytes_written;
 	uint64_t blocks_reclaimed, replayed_journal, replayed_tail, zones_given_back;
 	uint64_t generation, records, durable_records;
 	uint64_t cache_bytes, cache_bound_bytes, dirty_pages;
@@ -143,22 +144,22 @@ struct cowbd_object {
 	enum cowbd_kind kind;
 	enum cowbd_label label;
 	uint32_t flags, sector_size;
-	uint64_t volume;	/* id of the volume that a snapshot is of, else 0 */
-	uint64_t parent;	/* id of what it was made from, 0 none; it may be gone */
-	uint64_t size;		/* bytes */
-	uint64_t created;	/* ns since 1970 */
-	unsigned clients;	/* attached now */
-	char name[2 * 256];	/* full: "vol" or "vol@snap" */
-	char parent_name[2 * 256];	/* "" if none or gone */
+	uint64_t volume;           /* id of the volume that a snapshot is of, else 0 */
+	uint64_t parent;           /* id of what it was made from, 0 none; it may be gone */
+	uint64_t size;             /* bytes */
+	uint64_t created;          /* ns since 1970 */
+	unsigned clients;          /* attached now */
+	char name[2 * 256];        /* full: "vol" or "vol@snap" */
+	char parent_name[2 * 256]; /* "" if none or gone */
 };
 
 enum {
-	COWBD_NO_WAIT = 1,	/* return when it took effect; durable by the next commit */
-	COWBD_SHRINK_FORCE = 2,	/* resize: cut mapped blocks off */
-	COWBD_IGNORE_CLIENTS = 4,	/* though clients are attached (the caller has cut them) */
-	COWBD_FUA = 8,		/* data: durable on return */
-	COWBD_DISCARD = 16,	/* rollback: do not keep the state left behind */
-	COWBD_RECURSIVE = 32,	/* remove: a volume's snapshots too */
+	COWBD_NO_WAIT = 1,        /* return when it took effect; durable by the next commit */
+	COWBD_SHRINK_FORCE = 2,   /* resize: cut mapped blocks off */
+	COWBD_IGNORE_CLIENTS = 4, /* though clients are attached (the caller has cut them) */
+	COWBD_FUA = 8,            /* data: durable on return */
+	COWBD_DISCARD = 16,       /* rollback: do not keep the state left behind */
+	COWBD_RECURSIVE = 32,     /* remove: a volume's snapshots too */
 };
 
 /* All objects, sorted by name (a volume before its snapshots, these by age).  free(*ret_list). */
@@ -220,7 +221,7 @@ COWBD_PUBLIC int cowbd_diff(struct cowbd_pool *p, const char *a, const char *b,
 /* Opens a volume or snapshot for I/O.  peer: who, for messages ("pid 12 uid 0"). */
 COWBD_PUBLIC int cowbd_client_open(struct cowbd_pool *p, const char *name, bool read_only,
 				   const char *peer, struct cowbd_client **ret_client) COWBD_CHECK;
-COWBD_PUBLIC void cowbd_client_close(struct cowbd_client *c);	/* NULL is fine */
+COWBD_PUBLIC void cowbd_client_close(struct cowbd_client *c); /* NULL is fine */
 
 /* Size in bytes when it was opened; may it be written; its id. */
 COWBD_PUBLIC uint64_t cowbd_client_size(const struct cowbd_client *c);
@@ -242,8 +243,8 @@ COWBD_PUBLIC int cowbd_clients(struct cowbd_pool *p, struct cowbd_client_info **
  * flags: COWBD_FUA.  -ENOSPC: pool full, nothing of what failed took effect beyond a prefix. */
 COWBD_PUBLIC int cowbd_read(struct cowbd_client *c, void *buf, uint64_t len,
 			    uint64_t offset) COWBD_CHECK;
-COWBD_PUBLIC int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len,
-			     uint64_t offset, unsigned flags) COWBD_CHECK;
+COWBD_PUBLIC int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len, uint64_t offset,
+			     unsigned flags) COWBD_CHECK;
 /* Reads as zero afterwards; whole blocks are unmapped, whatever the length, without data I/O. */
 COWBD_PUBLIC int cowbd_zero(struct cowbd_client *c, uint64_t len, uint64_t offset,
 			    unsigned flags) COWBD_CHECK;
@@ -274,8 +275,8 @@ struct cowbd_check_options {
 
 struct cowbd_check_result {
 	uint64_t damages, leaks, notes;
-	uint64_t pages, blocks, objects;	/* verified; counted; seen */
-	uint64_t journal_batches, journal_records;	/* valid beyond the checkpoint */
+	uint64_t pages, blocks, objects;           /* verified; counted; seen */
+	uint64_t journal_batches, journal_records; /* valid beyond the checkpoint */
 };
 
 /* Verifies the committed checkpoint of the pool at path, reading only, sharing no walking

@@ -13,10 +13,10 @@
 #include "base.h"
 
 #define DELTA_BITS 24u
-#define DELTA_LIMIT ((1 << (DELTA_BITS - 1)) - 1)	/* greatest magnitude */
+#define DELTA_LIMIT ((1 << (DELTA_BITS - 1)) - 1) /* greatest magnitude */
 
 struct delta {
-	uint64_t *slot;		/* unit + 1 << DELTA_BITS | value, two's complement; 0: empty */
+	uint64_t *slot; /* unit + 1 << DELTA_BITS | value, two's complement; 0: empty */
 	size_t mask, used;
 };
 

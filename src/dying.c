@@ -12,7 +12,7 @@ static struct disk_dying *page_of(struct engine *e, unsigned index, struct page 
 	struct page *page;
 	int r = pages_get(e->pages, dying_page(index / DYING_PER_PAGE), PAGE_DYING, &page);
 
-	assert(r == 0);		/* they are pinned */
+	assert(r == 0); /* they are pinned */
 	(void)r;
 	*ret_page = page;
 	return page->data;
@@ -37,7 +37,7 @@ int dying_load(struct engine *e)
 			else
 				e->ndying++;
 		}
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	}
 	e->dying_replay = e->dying_cut = e->ndying;
 	return 0;
@@ -47,8 +47,10 @@ int dying_prepare(struct engine *e, unsigned n)
 {
 	/* the run that is replayed made sure of it */
 	if (!e->journal)
-		return e->ndying + n <= DYING_MAX ? 0 :
-		       fail(-EUCLEAN, "the journal deletes more at once than can be; run cowbd check");
+		return e->ndying + n <= DYING_MAX
+			       ? 0
+			       : fail(-EUCLEAN, "the journal deletes more at once than can be; run "
+						"cowbd check");
 	if (e->ndying + n + RECLAIM_ROOM > DYING_MAX)
 		return need_more(NEED_RECLAIM);
 	/* replay doesn't see what reclaim takes off before a checkpoint has recorded it */
@@ -72,14 +74,15 @@ static void put(struct engine *e, unsigned index, uint64_t value)
 	struct page *page;
 
 	(void)page_of(e, index, &page);
-	((struct disk_dying *)pages_write(e->pages, page))->entry[index % DYING_PER_PAGE] = put64(value);
+	((struct disk_dying *)pages_write(e->pages, page))->entry[index % DYING_PER_PAGE] =
+		put64(value);
 }
 
 void dying_push(struct engine *e, uint64_t page, unsigned level, uint64_t seq)
 {
 	assert(e->ndying < DYING_MAX);
 	e->dying_seq[e->ndying] = seq;
-	if (seq) {	/* of a record, not of reclaim */
+	if (seq) { /* of a record, not of reclaim */
 		e->dying_replay++;
 		e->dying_cut++;
 	}

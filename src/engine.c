@@ -97,22 +97,14 @@ int engine_need(struct engine *e)
 	struct need need = thread_need;
 
 	switch (need.what) {
-	case NEED_PAGE:
-		return pages_fill(e->pages);
-	case NEED_GROUP:
-		return space_load_group(e->space, need.page);
-	case NEED_DATA_ZONE:
-		return need_zone(e, false);
-	case NEED_META_ZONE:
-		return space_prepare_zone(e->space, true);
-	case NEED_COMMIT:
-		return engine_commit(e, NULL);
-	case NEED_CHECKPOINT:
-		return e->checkpoint(e);
-	case NEED_RECLAIM:
-		return e->reclaim(e);
-	case NEED_NOTHING:
-		break;
+	case NEED_PAGE: return pages_fill(e->pages);
+	case NEED_GROUP: return space_load_group(e->space, need.page);
+	case NEED_DATA_ZONE: return need_zone(e, false);
+	case NEED_META_ZONE: return space_prepare_zone(e->space, true);
+	case NEED_COMMIT: return engine_commit(e, NULL);
+	case NEED_CHECKPOINT: return e->checkpoint(e);
+	case NEED_RECLAIM: return e->reclaim(e);
+	case NEED_NOTHING: break;
 	}
 	assert(false && "-EAGAIN without a need");
 	return fail(-EIO, "internal error: nothing is needed");
@@ -153,7 +145,8 @@ int engine_prepare(struct engine *e, unsigned pages, unsigned units)
 	int r;
 
 	assert(pages <= STOCK_MAX);
-	if ((r = pages_prepare(e->pages, pages + 8)) < 0 || (r = space_prepare(e->space, units + pages)) < 0)
+	if ((r = pages_prepare(e->pages, pages + 8)) < 0 ||
+	    (r = space_prepare(e->space, units + pages)) < 0)
 		return r;
 	r = fill_stock(e, pages);
 	if (r == -ENOSPC && e->nstock) {
@@ -196,16 +189,16 @@ static int write_records(struct engine *e, struct journal_cut cut)
 	if (r == 0 && after < before)
 		STAT_ADD(e->stats.journal_bytes, before - after);
 	if (r == -EAGAIN)
-		return e->checkpoint(e);	/* its cut is after ours, and makes it durable */
+		return e->checkpoint(e); /* its cut is after ours, and makes it durable */
 	return r;
 }
 
 static void let_fall(struct engine *e)
 {
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 /* One round: everything appended before it, and what dirty names. */
@@ -217,14 +210,14 @@ static int run_round(struct engine *e, struct dirty *dirty)
 
 	if (r < 0)
 		return r;
-	pthread_rwlock_wrlock(&e->lock);	/* [ENGINE-1] */
+	metalock_exclusive(&e->lock); /* [ENGINE-1] */
 	cut = journal_cut(e->journal);
 	records = cut.seq > journal_durable_seq(e->journal);
 	if (records) {
 		dirty_merge(dirty, &e->pending_dirty);
 		e->pending_dirty = (struct dirty){0};
 	}
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 
 	if (!MUTANT(records ? "journal-before-data" : "flush-without-sync"))
 		r = sync_dirty(e, dirty);

@@ -19,9 +19,9 @@
  * caller lets the lock go, calls engine_need, and starts over:
  *
  *	do {
- *		pthread_rwlock_wrlock(&e->lock);
+ *		metalock_exclusive(&e->lock);
  *		r = change_something(e);
- *		pthread_rwlock_unlock(&e->lock);
+ *		metalock_drop(&e->lock);
  *	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
  *
  * So a section prepares all that can fail, then appends its record, then changes the maps.
@@ -66,15 +66,15 @@ struct engine_stats {
 struct engine {
 	struct store *store;
 	struct geometry geo;
-	struct disk_super super;	/* as last committed; under lock, but for slot[] in a checkpoint */
+	struct disk_super super; /* as last committed; under lock, but for slot[] in a checkpoint */
 	pthread_rwlock_t lock;
-	struct epochs epochs;		/* of all who look at maps: when freed units may be reused */
-	struct epochs writers;		/* of writes alone: when a snapshot is settled */
+	struct epochs epochs;  /* of all who look at maps: when freed units may be reused */
+	struct epochs writers; /* of writes alone: when a snapshot is settled */
 	struct pages *pages;
 	struct space *space;
-	struct journal *journal;	/* NULL while replaying and when read-only */
+	struct journal *journal; /* NULL while replaying and when read-only */
 	bool read_only;
-	uint64_t replay_seq;		/* record being replayed */
+	uint64_t replay_seq; /* record being replayed */
 
 	/* claimed pages for the next changes of maps; under lock */
 	uint64_t stock[STOCK_MAX];
@@ -82,29 +82,29 @@ struct engine {
 
 	/* the list of dying subtrees; under lock */
 	unsigned ndying;
-	unsigned dying_replay;		/* most that replay from the committed checkpoint may put there */
-	unsigned dying_cut;		/* the same from the last cut on */
-	uint64_t dying_seq[DYING_MAX];	/* record that put it there */
+	unsigned dying_replay; /* most that replay from the committed checkpoint may put there */
+	unsigned dying_cut;    /* the same from the last cut on */
+	uint64_t dying_seq[DYING_MAX]; /* record that put it there */
 
 	/* group commit */
 	pthread_mutex_t journal_lock;
 	pthread_mutex_t commit_lock;
 	pthread_cond_t commit_done;
-	uint64_t round, done;		/* last begun, last ended; under commit_lock */
+	uint64_t round, done; /* last begun, last ended; under commit_lock */
 	bool leading;
-	struct dirty round_dirty;	/* to be synced by the next round; under commit_lock */
-	struct dirty pending_dirty;	/* data named by pending records; under lock */
+	struct dirty round_dirty;   /* to be synced by the next round; under commit_lock */
+	struct dirty pending_dirty; /* data named by pending records; under lock */
 
 	/* failing: set once, never cleared */
 	_Atomic bool failed;
-	char failure[256];		/* written before failed is set */
+	char failure[256]; /* written before failed is set */
 
 	/* what lower layers ask of higher ones; set by pool */
 	int (*checkpoint)(struct engine *e);
 	int (*reclaim)(struct engine *e);
-	int (*make_space)(struct engine *e);	/* 0: something may have come free; -ENOSPC */
+	int (*make_space)(struct engine *e); /* 0: something may have come free; -ENOSPC */
 	void (*taint)(struct engine *e);
-	void (*wake)(struct engine *e);		/* the background worker has something to do */
+	void (*wake)(struct engine *e); /* the background worker has something to do */
 
 	struct engine_stats stats;
 };

@@ -27,7 +27,8 @@ void epoch_fini(struct epochs *e)
 
 static void leave(struct epochs *e, uint64_t epoch)
 {
-	if (atomic_fetch_sub(&e->count[epoch % EPOCHS].running, 1) == 1 && atomic_load(&e->waiters)) {
+	if (atomic_fetch_sub(&e->count[epoch % EPOCHS].running, 1) == 1 &&
+	    atomic_load(&e->waiters)) {
 		pthread_mutex_lock(&e->lock);
 		pthread_cond_broadcast(&e->changed);
 		pthread_mutex_unlock(&e->lock);
@@ -75,7 +76,7 @@ uint64_t epoch_close(struct epochs *e)
 	now = atomic_load(&e->now);
 	if (now > 1)
 		(void)epoch_drained(e, now - 1);
-	if (now + 1 - atomic_load(&e->oldest) < EPOCHS)	/* [EPOCH-3] */
+	if (now + 1 - atomic_load(&e->oldest) < EPOCHS) /* [EPOCH-3] */
 		atomic_store(&e->now, now + 1);
 	pthread_mutex_unlock(&e->lock);
 	return now;
@@ -86,7 +87,7 @@ void epoch_wait(struct epochs *e, uint64_t tag)
 	atomic_fetch_add(&e->waiters, 1);
 	pthread_mutex_lock(&e->lock);
 	while (!epoch_drained(e, tag)) {
-		if (tag >= atomic_load(&e->now)) {	/* it could not be closed then */
+		if (tag >= atomic_load(&e->now)) { /* it could not be closed then */
 			pthread_mutex_unlock(&e->lock);
 			(void)epoch_close(e);
 			pthread_mutex_lock(&e->lock);

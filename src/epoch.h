@@ -21,12 +21,12 @@
 
 struct epochs {
 	_Atomic uint64_t now;
-	_Atomic uint64_t oldest;	/* all before it are drained; only grows */
+	_Atomic uint64_t oldest; /* all before it are drained; only grows */
 	struct {
 		_Alignas(64) _Atomic uint64_t running;
 	} count[EPOCHS];
 	_Atomic unsigned waiters;
-	pthread_mutex_t lock;		/* a leaf lock: of changed, and of closing */
+	pthread_mutex_t lock; /* a leaf lock: of changed, and of closing */
 	pthread_cond_t changed;
 };
 

@@ -16,12 +16,12 @@
 
 struct fault {
 	const struct piece *p;
-	uint64_t first, n;		/* logical blocks */
-	uint64_t physical;		/* new run */
-	uint64_t old_head, old_tail;	/* blocks that the ends were mapped to, 0 unmapped */
-	uint64_t from, end;		/* bytes of the volume that the write covers here */
-	uint64_t shared;		/* of the n, blocks that were mapped */
-	uint64_t copied;		/* bytes */
+	uint64_t first, n;           /* logical blocks */
+	uint64_t physical;           /* new run */
+	uint64_t old_head, old_tail; /* blocks that the ends were mapped to, 0 unmapped */
+	uint64_t from, end;          /* bytes of the volume that the write covers here */
+	uint64_t shared;             /* of the n, blocks that were mapped */
+	uint64_t copied;             /* bytes */
 };
 
 /* How many blocks from first on are not the volume's own, and which of them are mapped.  Lock held. */
@@ -74,7 +74,7 @@ static int check_and_allocate(struct fault *f)
 		return r;
 	f->n = got;
 	r = old_block(e, p->o, f->first, &f->old_head);
-	assert(r == 0);		/* the survey has just been there */
+	assert(r == 0); /* the survey has just been there */
 	r = old_block(e, p->o, f->first + f->n - 1, &f->old_tail);
 	assert(r == 0);
 	return 0;
@@ -146,15 +146,19 @@ static int remap(struct fault *f)
 	const struct piece *p = f->p;
 	struct engine *e = p->e;
 	struct object *o = p->o;
-	struct record rec = {.type = REC_MAP, .object = o->id, .block = f->first,
-			     .length = f->n, .physical = f->physical};
+	struct record rec = {.type = REC_MAP,
+			     .object = o->id,
+			     .block = f->first,
+			     .length = f->n,
+			     .physical = f->physical};
 	uint64_t root = o->map.entry, seq;
 	int r;
 
 	if (o->gone)
 		return fail(-ENOENT, "the volume was deleted");
 	if ((r = engine_writable(e)) < 0 || (r = map_prepare(e, &o->map, f->first)) < 0 ||
-	    (r = catalog_touch(p->cat, o->id)) < 0 || (r = engine_reserve(e, record_size(&rec))) < 0)
+	    (r = catalog_touch(p->cat, o->id)) < 0 ||
+	    (r = engine_reserve(e, record_size(&rec))) < 0)
 		return r;
 	seq = engine_append(e, &rec);
 	space_claim_done(e->space, block_unit(&e->geo, f->physical), f->n, true);
@@ -172,21 +176,26 @@ static void account(const struct fault *f)
 	uint64_t partial = 0;
 
 	if (f->copied)
-		partial = f->n > 1 && f->from > f->first * f->p->e->geo.block_bytes && f->old_head &&
-				  f->end < (f->first + f->n) * f->p->e->geo.block_bytes && f->old_tail ? 2 : 1;
+		partial = f->n > 1 && f->from > f->first * f->p->e->geo.block_bytes &&
+					  f->old_head &&
+					  f->end < (f->first + f->n) * f->p->e->geo.block_bytes &&
+					  f->old_tail
+				  ? 2
+				  : 1;
 	STAT_ADD(s->faults, f->n);
 	STAT_ADD(s->faults_no_copy, f->n - partial);
 	STAT_ADD(s->bytes_copied, f->copied);
-	PROBE_FAULT(f->p->o->id, f->first, f->shared ? FAULT_SHARED : FAULT_UNMAPPED, f->copied, f->n);
+	PROBE_FAULT(f->p->o->id, f->first, f->shared ? FAULT_SHARED : FAULT_UNMAPPED, f->copied,
+		    f->n);
 }
 
 static void give_up(struct fault *f)
 {
 	struct engine *e = f->p->e;
 
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_claim_done(e->space, block_unit(&e->geo, f->physical), f->n, false);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 int write_fault(const struct piece *p, uint64_t *ret_done)
@@ -196,19 +205,20 @@ int write_fault(const struct piece *p, uint64_t *ret_done)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = check_and_allocate(&f);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	if (r < 0)
 		return r;
+	atomic_store_explicit(&p->o->io->faulting, f.n != 0, memory_order_relaxed);
 	if (f.n == 0)
 		return write_in_place(p, ret_done);
 	r = copy_and_write(&f);
 	while (r == 0) {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = remap(&f);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 		if (r != -EAGAIN)
 			break;
 		r = engine_need(e);

@@ -25,7 +25,7 @@
 #include "uring.h"
 
 #define WRITE_PIECE (64u << 10)
-#define WINDOW 64	/* iovecs of one system call, where they must be copied */
+#define WINDOW 64 /* iovecs of one system call, where they must be copied */
 #define AGAIN_MAX 1000
 
 /* ---- cursor over the caller's iovecs ------------------------------------------ */
@@ -33,9 +33,9 @@
 struct cursor {
 	const struct iovec *iov;
 	int niov;
-	size_t skip;		/* bytes of iov[0] that are done */
+	size_t skip; /* bytes of iov[0] that are done */
 	uint64_t offset;
-	uint64_t left;		/* bytes */
+	uint64_t left; /* bytes */
 };
 
 static void cursor_advance(struct cursor *c, uint64_t bytes)
@@ -192,7 +192,7 @@ static ssize_t transfer(const struct fileio *f, const struct store_io *io, uint6
 				   : preadv2(fd, iov, niov, (off_t)offset, flags);
 		if (ret > 0)
 			return ret;
-		if (ret == 0)	/* a read beyond the end of a file that was cut short */
+		if (ret == 0) /* a read beyond the end of a file that was cut short */
 			return -EIO;
 		if (errno == EAGAIN && again++ < AGAIN_MAX)
 			nanosleep(&pause, NULL);
@@ -235,8 +235,8 @@ static int run_bounced(struct fileio *f, const struct store_io *io, uint64_t don
 
 	while (c.left && !err) {
 		struct iovec piece = {.iov_base = buf, .iov_len = MIN(c.left, BOUNCE_BYTES)};
-		struct store_io part = {.flags = io->flags, .offset = c.offset, .iov = &piece,
-					.niov = 1};
+		struct store_io part = {
+			.flags = io->flags, .offset = c.offset, .iov = &piece, .niov = 1};
 
 		if (is_write(io))
 			cursor_copy(&c, buf, piece.iov_len, false);
@@ -272,9 +272,9 @@ static int run(struct fileio *f, const struct store_io *io, uint64_t done)
 struct batch {
 	unsigned nops;
 	struct uring_op op[URING_DEPTH];
-	struct store_io *io[URING_DEPTH];	/* of each operation */
-	char *bounce[URING_DEPTH];		/* its buffer, or NULL */
-	struct iovec piece[URING_DEPTH];	/* with a buffer: what the kernel sees */
+	struct store_io *io[URING_DEPTH]; /* of each operation */
+	char *bounce[URING_DEPTH];        /* its buffer, or NULL */
+	struct iovec piece[URING_DEPTH];  /* with a buffer: what the kernel sees */
 };
 
 /* Gives the operation a bounce buffer if it needs one; false: there is none, or
@@ -288,7 +288,7 @@ static bool batch_bounce(struct fileio *f, struct batch *b, struct store_io *io)
 	if (!needs_bounce(f, io))
 		return true;
 	if (c.left <= BOUNCE_BYTES)
-		b->bounce[i] = bounce_get(&f->bounce, false);	/* [FILEIO-2] */
+		b->bounce[i] = bounce_get(&f->bounce, false); /* [FILEIO-2] */
 	if (!b->bounce[i])
 		return false;
 	b->piece[i].iov_base = b->bounce[i];
@@ -340,7 +340,7 @@ static void batch_end_one(struct fileio *f, struct batch *b, unsigned i)
 		b->bounce[i] = NULL;
 	}
 	b->op[i].result = (int64_t)done;
-	io->result = err ? err : done < c.left;	/* 1: to be continued */
+	io->result = err ? err : done < c.left; /* 1: to be continued */
 }
 
 static void batch_end(struct fileio *f, struct batch *b)
@@ -370,7 +370,7 @@ static void submit_batch(struct fileio *f, struct uring *ring, struct store_io *
 		if (!needs_bounce(f, plain[i]))
 			plain[i]->result = run(f, plain[i], 0);
 	if (b.nops)
-		uring_finish(ring);	/* [FILEIO-1] */
+		uring_finish(ring); /* [FILEIO-1] */
 	batch_end(f, &b);
 	for (unsigned i = 0; i < nplain; i++)
 		if (needs_bounce(f, plain[i]))

@@ -37,13 +37,13 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#define LOCK_BYTE (INT64_C(1) << 62)	/* far beyond any pool's end */
+#define LOCK_BYTE (INT64_C(1) << 62) /* far beyond any pool's end */
 
 struct holder {
 	dev_t dev;
 	ino_t ino;
-	int64_t byte;	/* the part that it holds */
-	long pid;	/* 0: none found */
+	int64_t byte; /* the part that it holds */
+	long pid;     /* 0: none found */
 	char name[64];
 };
 

@@ -27,12 +27,12 @@
 
 /* ---- geometry ------------------------------------------------------------ */
 
-#ifdef COWBD_TINY		/* for crash tests: everything wraps and fills in every run */
-#define MAP_SHIFT 2u		/* log2 of the fan-out of the block map */
-#define ZONE_TWINS 16u		/* twin pages in a zone */
+#ifdef COWBD_TINY      /* for crash tests: everything wraps and fills in every run */
+#define MAP_SHIFT 2u   /* log2 of the fan-out of the block map */
+#define ZONE_TWINS 16u /* twin pages in a zone */
 #define DYING_PAGES 1u
 #define DYING_PER_PAGE 24u
-#define COUNT_MAX 40u		/* most references to a page or block */
+#define COUNT_MAX 40u /* most references to a page or block */
 #else
 #define MAP_SHIFT 9u
 #define ZONE_TWINS 512u
@@ -44,10 +44,10 @@
 #define PAGE_BYTES 4096u
 #define SECTOR_BYTES 512u
 #define MAP_FANOUT (1u << MAP_SHIFT)
-#define ZONE_BYTES (ZONE_TWINS * 2u * PAGE_BYTES)	/* 4 MiB */
-#define SLOT_DISTANCE (ZONE_TWINS * PAGE_BYTES)		/* bytes from slot A to slot B */
-#define ZONE_UNITS_MAX (ZONE_BYTES / PAGE_BYTES)	/* counted things in a zone, at most */
-#define GROUP_ZONES ZONE_TWINS				/* zones of a group, header included */
+#define ZONE_BYTES (ZONE_TWINS * 2u * PAGE_BYTES) /* 4 MiB */
+#define SLOT_DISTANCE (ZONE_TWINS * PAGE_BYTES)   /* bytes from slot A to slot B */
+#define ZONE_UNITS_MAX (ZONE_BYTES / PAGE_BYTES)  /* counted things in a zone, at most */
+#define GROUP_ZONES ZONE_TWINS                    /* zones of a group, header included */
 #define GROUPS_PER_PAGE 253u
 #define GROUP_PAGES_MAX (ZONE_TWINS - 1u - DYING_PAGES)
 #define GROUPS_MAX (GROUP_PAGES_MAX * GROUPS_PER_PAGE)
@@ -57,23 +57,23 @@
 #define MAP_DEPTH_MAX 12u
 #define NAME_BYTES_MAX 255u
 #define VOLUME_BYTES_MAX (UINT64_C(1) << 62)
-#define ZONE_ENDS_MIN 4u	/* zones that only metadata may take: max(this, 2 %) */
+#define ZONE_ENDS_MIN 4u /* zones that only metadata may take: max(this, 2 %) */
 
 #define FORMAT_MAJOR 1u
 
 /* ---- pages ---------------------------------------------------------------- */
 
 enum page_kind {
-	PAGE_SUPER = 0x42444f43,	/* "CODB" */
-	PAGE_DYING = 0x474e5944,	/* "DYNG" */
-	PAGE_GROUPS = 0x53505247,	/* "GRPS" */
-	PAGE_SUMMARY = 0x524d5553,	/* "SUMR" */
-	PAGE_ZONE = 0x454e4f5a,		/* "ZONE" */
-	PAGE_MAP = 0x2050414d,		/* "MAP " */
-	PAGE_CATALOG_NODE = 0x444f4e43,	/* "CNOD" */
-	PAGE_CATALOG_LEAF = 0x46414c43,	/* "CLAF" */
-	PAGE_BATCH = 0x4c4e524a,	/* "JRNL": of a journal batch, not a page */
-	PAGE_TAIL = 0x4c494154,		/* "TAIL": of the volatile tail's header */
+	PAGE_SUPER = 0x42444f43,        /* "CODB" */
+	PAGE_DYING = 0x474e5944,        /* "DYNG" */
+	PAGE_GROUPS = 0x53505247,       /* "GRPS" */
+	PAGE_SUMMARY = 0x524d5553,      /* "SUMR" */
+	PAGE_ZONE = 0x454e4f5a,         /* "ZONE" */
+	PAGE_MAP = 0x2050414d,          /* "MAP " */
+	PAGE_CATALOG_NODE = 0x444f4e43, /* "CNOD" */
+	PAGE_CATALOG_LEAF = 0x46414c43, /* "CLAF" */
+	PAGE_BATCH = 0x4c4e524a,        /* "JRNL": of a journal batch, not a page */
+	PAGE_TAIL = 0x4c494154,         /* "TAIL": of the volatile tail's header */
 };
 
 /* Every page begins with this.  checksum: XXH3 of the page with this field
@@ -82,8 +82,8 @@ struct disk_page {
 	struct le32 kind;
 	struct le32 reserved;
 	struct le64 checksum;
-	struct le64 offset;	/* where this slot is, bytes in the pool */
-	struct le64 generation;	/* checkpoint that wrote it */
+	struct le64 offset;     /* where this slot is, bytes in the pool */
+	struct le64 generation; /* checkpoint that wrote it */
 };
 
 /* Entry of a map: bits 0-46 block or page number, bit 47 may be shared; 0 unmapped.
@@ -91,35 +91,35 @@ struct disk_page {
 #define ENTRY_SHARED (UINT64_C(1) << 47)
 #define ENTRY_NUMBER (ENTRY_SHARED - 1)
 
-struct disk_map {	/* also the nodes of the catalog */
+struct disk_map { /* also the nodes of the catalog */
 	struct disk_page h;
-	struct le16 level;	/* 0: leaf, entries are data blocks (catalog: catalog leaves) */
+	struct le16 level; /* 0: leaf, entries are data blocks (catalog: catalog leaves) */
 	struct le16 reserved0;
 	struct le32 reserved1;
-	struct le64 first;	/* first logical block (catalog: leaf) that it covers */
+	struct le64 first; /* first logical block (catalog: leaf) that it covers */
 	struct le48 entry[MAP_FANOUT];
 	uint8_t reserved2[PAGE_BYTES - 48 - MAP_FANOUT * 6];
 };
 
 enum zone_type {
-	ZONE_FREE = 0,		/* takes no space of the host */
-	ZONE_FREE_BACKED = 1,	/* free, but was used: its space can be given back */
+	ZONE_FREE = 0,        /* takes no space of the host */
+	ZONE_FREE_BACKED = 1, /* free, but was used: its space can be given back */
 	ZONE_DATA = 2,
 	ZONE_META = 3,
 };
 
 struct disk_zone {
 	struct disk_page h;
-	struct le16 type;	/* enum zone_type */
-	struct le16 used;	/* counts that are not zero */
+	struct le16 type; /* enum zone_type */
+	struct le16 used; /* counts that are not zero */
 	struct le32 reserved0;
-	struct le64 checksums;	/* page of checksums of the data here, 0 none */
+	struct le64 checksums; /* page of checksums of the data here, 0 none */
 	uint8_t reserved1[16];
 	union {
-		struct le16 count[ZONE_UNITS_MAX];	/* data: of each block */
+		struct le16 count[ZONE_UNITS_MAX]; /* data: of each block */
 		struct {
-			struct le16 page_count[ZONE_TWINS];	/* metadata: of each page */
-			struct le32 slot[ZONE_TWINS];		/* and its current slot */
+			struct le16 page_count[ZONE_TWINS]; /* metadata: of each page */
+			struct le32 slot[ZONE_TWINS];       /* and its current slot */
 		};
 	};
 	uint8_t reserved2[PAGE_BYTES - 64 - ZONE_TWINS * 6];
@@ -127,13 +127,13 @@ struct disk_zone {
 
 struct disk_summary {
 	struct disk_page h;
-	struct le16 zone[ZONE_TWINS];	/* [i] of zone i: type << 12 | used; [0] is zero */
-	struct le32 slot[ZONE_TWINS];	/* [i] of that zone's page */
+	struct le16 zone[ZONE_TWINS]; /* [i] of zone i: type << 12 | used; [0] is zero */
+	struct le32 slot[ZONE_TWINS]; /* [i] of that zone's page */
 	uint8_t reserved[PAGE_BYTES - 32 - ZONE_TWINS * 6];
 };
 
-struct disk_group {	/* all zero: an untouched group */
-	struct le32 slot;	/* of the summary */
+struct disk_group {       /* all zero: an untouched group */
+	struct le32 slot; /* of the summary */
 	struct le16 data_zones;
 	struct le16 meta_zones;
 	struct le32 used_blocks;
@@ -159,34 +159,34 @@ struct disk_dying {
 enum object_kind { OBJECT_NONE = 0, OBJECT_VOLUME = 1, OBJECT_SNAPSHOT = 2 };
 enum object_label { LABEL_NONE = 0, LABEL_CRASH = 1, LABEL_FLUSHED = 2, LABEL_FROZEN = 3 };
 enum object_flags {
-	OBJECT_BEFORE_ROLLBACK = 1,	/* made by rollback; the next one replaces it */
-	OBJECT_EPHEMERAL = 2,		/* dropped when its last client has gone */
+	OBJECT_BEFORE_ROLLBACK = 1, /* made by rollback; the next one replaces it */
+	OBJECT_EPHEMERAL = 2,       /* dropped when its last client has gone */
 	OBJECT_FLAGS_ALL = 3,
 };
 
 #define RECORDS_PER_PAGE 8u
 
 struct disk_object {
-	struct le64 id;		/* never reused; 0: this place is empty */
-	struct le64 volume;	/* snapshot: the volume it is of; volume: 0 */
-	struct le64 parent;	/* what it was made from, also when that is gone; 0 none */
-	struct le64 root;	/* as a map entry; 0: nothing mapped */
-	struct le64 size;	/* bytes */
-	struct le64 created;	/* ns since 1970 */
+	struct le64 id;      /* never reused; 0: this place is empty */
+	struct le64 volume;  /* snapshot: the volume it is of; volume: 0 */
+	struct le64 parent;  /* what it was made from, also when that is gone; 0 none */
+	struct le64 root;    /* as a map entry; 0: nothing mapped */
+	struct le64 size;    /* bytes */
+	struct le64 created; /* ns since 1970 */
 	struct le32 flags;
 	uint8_t kind;
 	uint8_t label;
-	uint8_t depth;		/* levels of the map: covers MAP_FANOUT ^ depth blocks */
+	uint8_t depth; /* levels of the map: covers MAP_FANOUT ^ depth blocks */
 	uint8_t name_length;
-	struct le32 sector_size;	/* that disks show; 0: 512 */
+	struct le32 sector_size; /* that disks show; 0: 512 */
 	struct le32 reserved0;
-	uint8_t name[256];	/* UTF-8, padded with zeros */
+	uint8_t name[256]; /* UTF-8, padded with zeros */
 	uint8_t reserved1[176];
 };
 
 struct disk_catalog_leaf {
 	struct disk_page h;
-	struct disk_object object[RECORDS_PER_PAGE];	/* id's place: id % RECORDS_PER_PAGE */
+	struct disk_object object[RECORDS_PER_PAGE]; /* id's place: id % RECORDS_PER_PAGE */
 	uint8_t reserved[PAGE_BYTES - 32 - RECORDS_PER_PAGE * 496];
 };
 
@@ -196,30 +196,30 @@ struct disk_catalog_leaf {
 #define FEATURES_RO_COMPAT_KNOWN UINT64_C(0)
 
 enum super_flags {
-	SUPER_CLEAN = 1,	/* closed in order: nothing to replay, no tail */
-	SUPER_TAINTED = 2,	/* a sync failed in this session */
+	SUPER_CLEAN = 1,   /* closed in order: nothing to replay, no tail */
+	SUPER_TAINTED = 2, /* a sync failed in this session */
 	SUPER_FLAGS_ALL = 3,
 };
 
 struct disk_super {
 	struct disk_page h;
-	uint8_t magic[8];	/* "cowbd\r\n\032" */
+	uint8_t magic[8]; /* "cowbd\r\n\032" */
 	struct le32 major;
 	struct le32 flags;
-	struct le64 incompat, ro_compat, compat;	/* feature masks */
+	struct le64 incompat, ro_compat, compat; /* feature masks */
 	uint8_t uuid[16];
-	struct le64 sequence;	/* of superblock writes; the copies differ by one at most */
+	struct le64 sequence; /* of superblock writes; the copies differ by one at most */
 	struct le32 block_shift;
-	struct le32 zone_twins;	/* geometry this was made with */
-	struct le64 zones;	/* of the pool */
+	struct le32 zone_twins; /* geometry this was made with */
+	struct le64 zones;      /* of the pool */
 	struct le64 journal_zones;
 	/* the journal needed by this checkpoint */
-	struct le64 journal_offset;	/* of its first batch, bytes in the ring */
-	struct le64 journal_batch;	/* that batch's number */
-	struct le64 journal_chain;	/* checksum of the batch before it */
-	struct le64 cut;	/* sequence of the last record that the checkpoint holds */
+	struct le64 journal_offset; /* of its first batch, bytes in the ring */
+	struct le64 journal_batch;  /* that batch's number */
+	struct le64 journal_chain;  /* checksum of the batch before it */
+	struct le64 cut;            /* sequence of the last record that the checkpoint holds */
 	/* catalog */
-	struct le64 catalog_root;	/* as a map entry; 0: empty */
+	struct le64 catalog_root; /* as a map entry; 0: empty */
 	struct le32 catalog_depth;
 	struct le32 reserved0;
 	struct le64 next_id;
@@ -228,24 +228,24 @@ struct disk_super {
 	uint8_t session_id[16];
 	struct le64 pool_dev, pool_ino;
 	struct le64 tail_dev, tail_ino;
-	struct le64 created;	/* ns since 1970 */
-	uint8_t name[64];	/* of the pool, NUL padded */
-	uint8_t tail_path[256];	/* NUL padded; empty: no tail */
-	struct le32 slot[ZONE_TWINS];	/* of the twins of zone 0; [0] is zero */
+	struct le64 created;          /* ns since 1970 */
+	uint8_t name[64];             /* of the pool, NUL padded */
+	uint8_t tail_path[256];       /* NUL padded; empty: no tail */
+	struct le32 slot[ZONE_TWINS]; /* of the twins of zone 0; [0] is zero */
 	uint8_t reserved1[PAGE_BYTES - 568 - ZONE_TWINS * 4];
 };
 
 /* ---- journal and tail ---------------------------------------------------------- */
 
-struct disk_batch {	/* a multiple of 4 KiB in the ring, records follow */
+struct disk_batch { /* a multiple of 4 KiB in the ring, records follow */
 	struct le32 kind;
-	struct le32 length;	/* bytes, whole pages */
-	struct le64 checksum;	/* of length bytes with this field zero */
-	struct le64 number;	/* one more than the batch before */
-	struct le64 previous;	/* checksum of the batch before */
-	struct le64 first;	/* sequence of its first record */
+	struct le32 length;   /* bytes, whole pages */
+	struct le64 checksum; /* of length bytes with this field zero */
+	struct le64 number;   /* one more than the batch before */
+	struct le64 previous; /* checksum of the batch before */
+	struct le64 first;    /* sequence of its first record */
 	struct le32 records;
-	struct le32 payload;	/* bytes of records */
+	struct le32 payload; /* bytes of records */
 	uint8_t reserved[16];
 };
 
@@ -264,42 +264,42 @@ enum record_type {
 	REC_ZONE,
 };
 
-#define RECORD_MORE 1u	/* flag: the group goes on with the next record */
+#define RECORD_MORE 1u /* flag: the group goes on with the next record */
 
 struct disk_record {
-	struct le32 checksum;	/* low half of XXH3 of the record with this field zero */
-	struct le16 length;	/* bytes, header included, a multiple of 8 */
+	struct le32 checksum; /* low half of XXH3 of the record with this field zero */
+	struct le16 length;   /* bytes, header included, a multiple of 8 */
 	uint8_t type;
 	uint8_t flags;
-	struct le64 seq;	/* one more than the record before */
+	struct le64 seq; /* one more than the record before */
 };
 
-struct disk_rec_map {	/* MAP; UNMAP and DETACH with physical = 0 */
+struct disk_rec_map { /* MAP; UNMAP and DETACH with physical = 0 */
 	struct disk_record h;
 	struct le64 object;
-	struct le64 block;	/* logical */
-	struct le64 length;	/* blocks, within one leaf; DETACH: the level of the subtree */
-	struct le64 physical;	/* first block */
+	struct le64 block;    /* logical */
+	struct le64 length;   /* blocks, within one leaf; DETACH: the level of the subtree */
+	struct le64 physical; /* first block */
 };
 
-struct disk_rec_object {	/* CREATE SNAPSHOT CLONE ROLLBACK DELETE RESIZE RENAME SET */
+struct disk_rec_object { /* CREATE SNAPSHOT CLONE ROLLBACK DELETE RESIZE RENAME SET */
 	struct disk_record h;
-	struct le64 object;	/* what is made or changed */
-	struct le64 source;	/* SNAPSHOT: volume; CLONE: object; ROLLBACK: snapshot;
+	struct le64 object;  /* what is made or changed */
+	struct le64 source;  /* SNAPSHOT: volume; CLONE: object; ROLLBACK: snapshot;
 				   SET: attribute */
-	struct le64 other;	/* ROLLBACK: id that keeps the state left behind, 0 none;
+	struct le64 other;   /* ROLLBACK: id that keeps the state left behind, 0 none;
 				   SET: value */
-	struct le64 size;	/* CREATE, RESIZE: bytes */
-	struct le64 created;	/* ns since 1970 */
-	struct le32 flags;	/* of the object made */
+	struct le64 size;    /* CREATE, RESIZE: bytes */
+	struct le64 created; /* ns since 1970 */
+	struct le32 flags;   /* of the object made */
 	struct le32 sector_size;
 	uint8_t label;
 	uint8_t name_length;
 	uint8_t reserved[6];
-	uint8_t name[];		/* padded with zeros to 8 */
+	uint8_t name[]; /* padded with zeros to 8 */
 };
 
-struct disk_rec_zone {	/* ZONE */
+struct disk_rec_zone { /* ZONE */
 	struct disk_record h;
 	struct le64 zone;
 	struct le64 type;
@@ -312,14 +312,14 @@ enum { SET_FLAGS = 1, SET_LABEL = 2, SET_SECTOR_SIZE = 3 };
 struct disk_tail {
 	struct le32 kind;
 	struct le32 reserved;
-	struct le64 checksum;	/* of the page with this field, flags and start zero */
+	struct le64 checksum; /* of the page with this field, flags and start zero */
 	uint8_t uuid[16];
 	uint8_t boot_id[16];
 	uint8_t session_id[16];
 	struct le64 pool_dev, pool_ino;
 	struct le64 ring_bytes;
-	struct le64 flags;	/* TAIL_TAINTED */
-	uint64_t start;		/* native, atomic: offset of the oldest record since the start of
+	struct le64 flags; /* TAIL_TAINTED */
+	uint64_t start;    /* native, atomic: offset of the oldest record since the start of
 				   the session; place in the ring: start % ring_bytes */
 };
 #define TAIL_TAINTED 1u
@@ -327,16 +327,17 @@ struct disk_tail {
 /* ---- names of places ------------------------------------------------------------- */
 
 struct geometry {
-	uint64_t zones;		/* of the pool */
+	uint64_t zones; /* of the pool */
 	uint64_t journal_zones;
-	uint64_t first_group;	/* zone where the groups begin */
+	uint64_t first_group; /* zone where the groups begin */
 	uint64_t groups;
 	unsigned block_shift;
 	uint32_t block_bytes;
-	uint32_t zone_blocks;	/* data blocks in a zone */
+	uint32_t zone_blocks; /* data blocks in a zone */
 };
 
-void geometry_init(struct geometry *g, uint64_t zones, uint64_t journal_zones, unsigned block_shift);
+void geometry_init(struct geometry *g, uint64_t zones, uint64_t journal_zones,
+		   unsigned block_shift);
 
 /* Offset in bytes of a slot (0 or 1) of twin page p. */
 static inline uint64_t page_offset(uint64_t page, unsigned slot)
@@ -454,15 +455,15 @@ int page_check(const void *page, enum page_kind kind, const uint8_t uuid[16], ui
 /* A record in memory.  Fields that a type does not use are zero. */
 struct record {
 	enum record_type type;
-	bool more;		/* the group goes on */
+	bool more; /* the group goes on */
 	uint64_t seq;
-	uint64_t object;	/* MAP UNMAP DETACH and object records */
-	uint64_t block, length, physical;	/* MAP UNMAP DETACH (length: level) */
-	uint64_t zone, zone_type;	/* ZONE */
+	uint64_t object;                  /* MAP UNMAP DETACH and object records */
+	uint64_t block, length, physical; /* MAP UNMAP DETACH (length: level) */
+	uint64_t zone, zone_type;         /* ZONE */
 	uint64_t source, other, size, created;
 	uint32_t flags, sector_size;
 	uint8_t label;
-	char name[NAME_BYTES_MAX + 1];	/* "" where none */
+	char name[NAME_BYTES_MAX + 1]; /* "" where none */
 };
 
 #define RECORD_BYTES_MAX (sizeof(struct disk_rec_object) + 256)

@@ -115,8 +115,7 @@ static int device_limit(const char *path, uint64_t *ret_bytes, const char **ret_
 	uint64_t size;
 
 	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) < 0)
-		return fail(-errno, "%s: can't tell the device's size: %s", path,
-			    strerror(errno));
+		return fail(-errno, "%s: can't tell the device's size: %s", path, strerror(errno));
 	*ret_bytes = size;
 	*ret_fs = "block device";
 	return 0;

@@ -8,12 +8,12 @@
 #include "base.h"
 
 struct hostfs {
-	uint64_t magic;		/* statfs f_type */
-	const char *name;	/* "ext4"; "unknown" */
-	bool holes;		/* untouched ranges take no space */
-	bool probe_size;	/* ftruncate tells the largest size, and costs nothing */
-	bool syncs_ranges;	/* fsync of a range commits the whole inode and flushes the device */
-	bool write_syncs;	/* RWF_DSYNC is honoured */
+	uint64_t magic;    /* statfs f_type */
+	const char *name;  /* "ext4"; "unknown" */
+	bool holes;        /* untouched ranges take no space */
+	bool probe_size;   /* ftruncate tells the largest size, and costs nothing */
+	bool syncs_ranges; /* fsync of a range commits the whole inode and flushes the device */
+	bool write_syncs;  /* RWF_DSYNC is honoured */
 };
 
 /* The file system that the open file is on.  Never fails: unknown ones can nothing. */

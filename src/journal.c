@@ -36,29 +36,29 @@
 #include "tail.h"
 
 #define PENDING_BYTES_DEFAULT (UINT64_C(16) << 20)
-#define SCAN_BYTES (UINT64_C(1) << 20)	/* of one read */
-#define SPLIT_BYTES (UINT64_C(4) << 20)	/* larger batches would only take more memory */
-#define KEPT_BYTES (UINT64_C(1) << 20)	/* of the batch buffer, between batches */
+#define SCAN_BYTES (UINT64_C(1) << 20)  /* of one read */
+#define SPLIT_BYTES (UINT64_C(4) << 20) /* larger batches would only take more memory */
+#define KEPT_BYTES (UINT64_C(1) << 20)  /* of the batch buffer, between batches */
 
 struct journal {
 	struct store *store;
 	uint8_t uuid[16];
-	struct tail tail;	/* memory of the pending ring */
+	struct tail tail; /* memory of the pending ring */
 
 	/* pending ring */
-	_Atomic uint64_t taken;	/* bytes reserved or pending */
+	_Atomic uint64_t taken; /* bytes reserved or pending */
 	_Atomic uint64_t start, end;
-	_Atomic uint64_t seq;	/* of the last record appended */
-	_Atomic uint64_t durable_seq;	/* of the record before start */
+	_Atomic uint64_t seq;         /* of the last record appended */
+	_Atomic uint64_t durable_seq; /* of the record before start */
 
 	/* disk ring */
 	uint64_t ring_bytes;
-	uint64_t batch_max;	/* bytes of a batch, at most */
-	uint64_t split;		/* batches of more than one group are not larger than this */
+	uint64_t batch_max; /* bytes of a batch, at most */
+	uint64_t split;     /* batches of more than one group are not larger than this */
 	_Atomic uint64_t ring_start, ring_head;
-	uint64_t number;	/* of the next batch */
-	uint64_t chain;		/* checksum of the last one */
-	uint8_t *batch;		/* buffer, batch_max bytes */
+	uint64_t number; /* of the next batch */
+	uint64_t chain;  /* checksum of the last one */
+	uint8_t *batch;  /* buffer, batch_max bytes */
 	bool failed;
 
 	atomic_flag tainted;
@@ -86,9 +86,9 @@ struct scan {
 	const uint8_t *uuid;
 	uint64_t ring_bytes;
 	uint64_t from_seq;
-	uint64_t used;		/* bytes of the ring from the first batch on */
+	uint64_t used; /* bytes of the ring from the first batch on */
 	struct journal_position at;
-	uint64_t batch_end;	/* seq of the last record of the last batch, 0 before the first */
+	uint64_t batch_end; /* seq of the last record of the last batch, 0 before the first */
 	/* what is read: bytes [low, high) of the ring */
 	uint8_t *buf;
 	uint64_t buf_bytes, low, high;
@@ -115,7 +115,7 @@ static int scan_bytes(struct scan *s, uint64_t offset, uint64_t len, uint8_t **r
 		want = MIN(s->buf_bytes, s->ring_bytes - offset);
 		s->low = s->high = 0;
 		err = store_read(s->store, STORE_DIRECT, ZONE_BYTES + offset, s->buf, want);
-		if (err && want > len) {	/* what lies ahead may be bad and not needed */
+		if (err && want > len) { /* what lies ahead may be bad and not needed */
 			want = len;
 			err = store_read(s->store, STORE_DIRECT, ZONE_BYTES + offset, s->buf, want);
 		}
@@ -191,8 +191,7 @@ static int batch_check(const struct disk_batch *h)
 		return batch_broken(h, "numbers of its records");
 	if (bytes > room)
 		return batch_broken(h, "its records are longer than it is");
-	if (!all_zero(h->reserved, sizeof h->reserved) ||
-	    !all_zero(payload + bytes, room - bytes))
+	if (!all_zero(h->reserved, sizeof h->reserved) || !all_zero(payload + bytes, room - bytes))
 		return batch_broken(h, "reserved bytes are not zero");
 	for (uint64_t i = 0; i < records; i++) {
 		size_t n = record_decode(payload + done, bytes - done, &r);
@@ -217,7 +216,8 @@ static int batch_follows(const struct scan *s, const struct disk_batch *h)
 	uint64_t first = get64(h->first);
 
 	if (first > s->at.seq + 1)
-		return fail(-EUCLEAN, "journal batch %" PRIu64 ": record %" PRIu64 " comes after %" PRIu64,
+		return fail(-EUCLEAN,
+			    "journal batch %" PRIu64 ": record %" PRIu64 " comes after %" PRIu64,
 			    get64(h->number), first, s->at.seq);
 	if (first <= s->batch_end)
 		return batch_broken(h, "it repeats records");
@@ -289,13 +289,18 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 		 struct journal_position *ret_end)
 {
 	struct scan scan = {
-		.store = s, .uuid = uuid, .ring_bytes = ring_bytes_of(g),
-		.from_seq = from->seq, .at = *from, .buf_bytes = SCAN_BYTES,
+		.store = s,
+		.uuid = uuid,
+		.ring_bytes = ring_bytes_of(g),
+		.from_seq = from->seq,
+		.at = *from,
+		.buf_bytes = SCAN_BYTES,
 	};
 	int err;
 
 	if (from->offset % PAGE_BYTES || from->offset >= scan.ring_bytes)
-		return fail(-EUCLEAN, "journal begins at %" PRIu64 ", beyond its ring or off a page",
+		return fail(-EUCLEAN,
+			    "journal begins at %" PRIu64 ", beyond its ring or off a page",
 			    from->offset);
 	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
 	if (!scan.buf)
@@ -312,7 +317,8 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 
 static int map_batch_buffer(struct journal *j)
 {
-	void *p = mmap(NULL, j->batch_max, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, j->batch_max, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 
 	if (p == MAP_FAILED)
 		return fail(-ENOMEM, "memory for journal batches: %m");
@@ -408,9 +414,8 @@ bool journal_reserve(struct journal *j, size_t bytes)
 		if (bytes > j->tail.ring_bytes - taken)
 			return false;
 		/* acquire: with the release in pending_retire */
-	} while (!atomic_compare_exchange_weak_explicit(&j->taken, &taken, taken + bytes,
-							memory_order_acquire,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&j->taken, &taken, taken + bytes, memory_order_acquire, memory_order_relaxed));
 	return true;
 }
 
@@ -488,8 +493,8 @@ static void pending_copy(const struct journal *j, uint64_t offset, uint8_t *to, 
 /* Records of a batch to be: those up to offset end of the pending ring. */
 struct span {
 	uint64_t end;
-	uint64_t seq;		/* of the last one */
-	uint64_t length;	/* of the batch, bytes */
+	uint64_t seq;    /* of the last one */
+	uint64_t length; /* of the batch, bytes */
 };
 
 /* The next batch after what ends at offset pos with seq: all up to the cut if it isn't
@@ -514,7 +519,7 @@ static struct span next_span(const struct journal *j, uint64_t pos, uint64_t seq
 			break;
 		span = (struct span){at, seq, batch_bytes(at - pos)};
 	}
-	assert(span.end > pos);	/* a cut is between groups */
+	assert(span.end > pos); /* a cut is between groups */
 	return span;
 }
 
@@ -536,7 +541,8 @@ static int check_room(const struct journal *j, struct journal_cut cut)
 		struct span span = next_span(j, pos, seq, cut);
 
 		if (span.length > j->batch_max)
-			return fail(-EAGAIN, "a group of %" PRIu64 " bytes is larger than half the journal",
+			return fail(-EAGAIN,
+				    "a group of %" PRIu64 " bytes is larger than half the journal",
 				    span.end - pos);
 		head = batch_place(j, head, span.length) + span.length;
 		if (head - start > j->ring_bytes - PAGE_BYTES && !MUTANT("ring-overrun"))
@@ -578,7 +584,9 @@ static int batch_write(struct journal *j, const struct span *span)
 	uint64_t sum = batch_build(j, span);
 	int err;
 
-	err = store_write(j->store, STORE_DIRECT | STORE_WRITE | (MUTANT("ack-flush-early") ? 0 : STORE_DURABLE),
+	err = store_write(j->store,
+			  STORE_DIRECT | STORE_WRITE |
+				  (MUTANT("ack-flush-early") ? 0 : STORE_DURABLE),
 			  ZONE_BYTES + at % j->ring_bytes, j->batch, span->length);
 	if (span->length > KEPT_BYTES)
 		(void)madvise(j->batch + KEPT_BYTES, j->batch_max - KEPT_BYTES, MADV_DONTNEED);
@@ -603,8 +611,8 @@ int journal_write(struct journal *j, struct journal_cut cut)
 		return 0;
 	err = check_room(j, cut);
 	while (!err && read_relaxed(&j->start) < cut.end) {
-		struct span span = next_span(j, read_relaxed(&j->start),
-					     read_relaxed(&j->durable_seq), cut);
+		struct span span =
+			next_span(j, read_relaxed(&j->start), read_relaxed(&j->durable_seq), cut);
 
 		err = batch_write(j, &span);
 	}
@@ -642,7 +650,7 @@ uint64_t journal_need(const struct journal *j, struct journal_cut cut)
 	/* two batches in a row are larger than split together; each has a header and padding */
 	if (bytes > j->split)
 		bytes += (2 * payload / j->split + 1) * 2 * PAGE_BYTES;
-	if (offset + bytes > j->ring_bytes)	/* less than one batch is skipped */
+	if (offset + bytes > j->ring_bytes) /* less than one batch is skipped */
 		skip = MIN(j->ring_bytes - offset, MIN(bytes, j->batch_max) - PAGE_BYTES);
 	return bytes + skip;
 }

@@ -32,10 +32,10 @@
 
 /* A place in the journal, as the superblock names it. */
 struct journal_position {
-	uint64_t offset;	/* of the next batch, bytes in the ring */
-	uint64_t batch;		/* its number */
-	uint64_t chain;		/* checksum of the batch before it */
-	uint64_t seq;		/* of the last record before it */
+	uint64_t offset; /* of the next batch, bytes in the ring */
+	uint64_t batch;  /* its number */
+	uint64_t chain;  /* checksum of the batch before it */
+	uint64_t seq;    /* of the last record before it */
 };
 
 struct journal;
@@ -78,10 +78,10 @@ int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_id
 /* ---- a running journal -------------------------------------------------------- */
 
 struct journal_options {
-	uint64_t pending_bytes;		/* of the pending ring; 0: 16 MiB */
-	const char *tail_path;		/* file to make (replaces one), NULL: no tail */
+	uint64_t pending_bytes; /* of the pending ring; 0: 16 MiB */
+	const char *tail_path;  /* file to make (replaces one), NULL: no tail */
 	struct tail_identity identity;
-	const struct journal_position *start;	/* of the committed checkpoint, when batches that it
+	const struct journal_position *start; /* of the committed checkpoint, when batches that it
 						   needs lie before *at; NULL: at */
 };
 
@@ -125,8 +125,8 @@ uint64_t journal_pending_bytes(const struct journal *j);
 
 /* The end of what is pending now, for journal_write. Between groups only. */
 struct journal_cut {
-	uint64_t seq;	/* last record in it */
-	uint64_t end;	/* offset in the pending ring since the start */
+	uint64_t seq; /* last record in it */
+	uint64_t end; /* offset in the pending ring since the start */
 };
 struct journal_cut journal_cut(const struct journal *j);
 

@@ -50,6 +50,7 @@ engine_sources = \
 	src/manage.c \
 	src/map.c \
 	src/map.h \
+	src/metalock.h \
 	src/mkfs.c \
 	src/pages.c \
 	src/pages.h \

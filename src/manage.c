@@ -20,8 +20,9 @@ struct command {
 	struct record *recs;
 	size_t n, room;
 	uint64_t now;
-	bool settle;		/* what it makes is of use when older writes have ended */
-	struct dirty late;	/* zones that those wrote */
+	uint64_t attempt;  /* number of this try to build it, unique in the pool */
+	bool settle;       /* what it makes is of use when older writes have ended */
+	struct dirty late; /* zones that those wrote */
 };
 
 typedef int (*command_build)(struct command *c, void *args);
@@ -49,7 +50,8 @@ static void mark_unsettled(struct command *c, bool unsettled)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct record *r = &c->recs[i];
-		struct object *o = catalog_by_id(c->p->cat, r->type == REC_ROLLBACK ? r->other : r->object);
+		struct object *o =
+			catalog_by_id(c->p->cat, r->type == REC_ROLLBACK ? r->other : r->object);
 
 		if (o && (r->type == REC_SNAPSHOT || r->type == REC_CLONE))
 			o->unsettled = unsettled;
@@ -63,8 +65,9 @@ static int take_effect(struct command *c, command_build build, void *args, uint6
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		c->n = 0;
+		c->attempt = ++c->p->attempts;
 		r = build(c, args);
 		if (r == 0 && c->n)
 			r = apply_prepare(c->p->cat, c->recs, c->n);
@@ -74,7 +77,7 @@ static int take_effect(struct command *c, command_build build, void *args, uint6
 			if (c->settle)
 				*ret_tag = epoch_close(&e->writers);
 		}
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r;
 }
@@ -85,7 +88,7 @@ static void settle(struct command *c, uint64_t tag)
 	struct engine *e = &c->p->e;
 
 	epoch_wait(&e->writers, tag);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	for (size_t i = 0; i < c->n; i++) {
 		struct object *source = catalog_by_id(c->p->cat, c->recs[i].source);
 
@@ -93,7 +96,7 @@ static void settle(struct command *c, uint64_t tag)
 			volume_copy_dirty(source, &c->late);
 	}
 	mark_unsettled(c, false);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 static int durable(struct command *c, unsigned flags)
@@ -107,7 +110,7 @@ static int durable(struct command *c, unsigned flags)
 			(void)engine_join(e, &c->late);
 		return 0;
 	}
-	if (c->settle)		/* the writes that it waited for must be durable, too */
+	if (c->settle) /* the writes that it waited for must be durable, too */
 		return engine_commit(e, &c->late);
 	return journal_durable_seq(e->journal) >= last ? 0 : engine_commit(e, NULL);
 }
@@ -143,7 +146,8 @@ int cowbd_name_check(const char *name)
 
 	if (!at)
 		return name_check(name);
-	snprintf(volume, sizeof volume, "%.*s", (int)MIN(at - name, (ptrdiff_t)sizeof volume - 1), name);
+	snprintf(volume, sizeof volume, "%.*s", (int)MIN(at - name, (ptrdiff_t)sizeof volume - 1),
+		 name);
 	r = name_check(volume);
 	return r < 0 ? r : name_check(at + 1);
 }
@@ -173,12 +177,14 @@ static int new_snapshot_name(struct command *c, const char *full, struct object 
 	if (!at)
 		return fail(-EINVAL, "\"%s\" names no snapshot: say VOLUME@SNAPSHOT", full);
 	if (at - full > (ptrdiff_t)NAME_BYTES_MAX)
-		return fail(-EINVAL, "the name of the volume is longer than %u bytes", NAME_BYTES_MAX);
+		return fail(-EINVAL, "the name of the volume is longer than %u bytes",
+			    NAME_BYTES_MAX);
 	snprintf(volume, sizeof volume, "%.*s", (int)(at - full), full);
 	if ((r = catalog_find(c->p->cat, volume, ret_volume)) < 0 || (r = name_check(at + 1)) < 0)
 		return r;
 	if (catalog_by_name(c->p->cat, *ret_volume, at + 1))
-		return fail(-EEXIST, "snapshot \"%s\" exists: choose another name, or remove it", full);
+		return fail(-EEXIST, "snapshot \"%s\" exists: choose another name, or remove it",
+			    full);
 	for (size_t i = 0; i < c->n; i++)
 		if (c->recs[i].source == (*ret_volume)->id && strcmp(c->recs[i].name, at + 1) == 0)
 			return fail(-EEXIST, "snapshot \"%s\" is named twice", full);
@@ -193,7 +199,8 @@ static int new_volume_name(struct command *c, const char *name)
 	if (r < 0)
 		return r;
 	if (catalog_by_name(c->p->cat, NULL, name))
-		return fail(-EEXIST, "volume \"%s\" exists: choose another name, or remove it", name);
+		return fail(-EEXIST, "volume \"%s\" exists: choose another name, or remove it",
+			    name);
 	return 0;
 }
 
@@ -213,7 +220,8 @@ static int nobody_attached(struct command *c, const struct object *o, unsigned f
 	for (const struct cowbd_client *k = c->p->clients; k; k = k->next)
 		if (k->object == o && client_attached(k, now)) {
 			catalog_full_name(o, full);
-			return fail(-EBUSY, "\"%s\" is attached by %s: detach it first", full, k->peer);
+			return fail(-EBUSY, "\"%s\" is attached by %s: detach it first", full,
+				    k->peer);
 		}
 	return 0;
 }
@@ -225,10 +233,12 @@ static int check_size(const struct cowbd_pool *p, uint64_t size)
 	if (size == 0)
 		return fail(-EINVAL, "a size of zero can't be");
 	if (size > VOLUME_BYTES_MAX)
-		return fail(-EINVAL, "%" PRIu64 " bytes are too many: a volume has at most %" PRIu64, size,
+		return fail(-EINVAL,
+			    "%" PRIu64 " bytes are too many: a volume has at most %" PRIu64, size,
 			    (uint64_t)VOLUME_BYTES_MAX);
 	if (size % SECTOR_BYTES)
-		return fail(-EINVAL, "%" PRIu64 " is no multiple of 512: the next one up is %" PRIu64, size,
+		return fail(-EINVAL,
+			    "%" PRIu64 " is no multiple of 512: the next one up is %" PRIu64, size,
 			    round_up(size, SECTOR_BYTES));
 	(void)p;
 	return 0;
@@ -245,7 +255,9 @@ struct create_args {
 static int build_create(struct command *c, void *opaque)
 {
 	const struct create_args *a = opaque;
-	struct record r = {.type = REC_CREATE, .object = next_id(c), .size = a->size,
+	struct record r = {.type = REC_CREATE,
+			   .object = next_id(c),
+			   .size = a->size,
 			   .sector_size = a->sector_size};
 	int err = new_volume_name(c, a->name);
 
@@ -264,9 +276,12 @@ int cowbd_create(struct cowbd_pool *p, const char *name, uint64_t size, uint32_t
 	if (r < 0)
 		return r;
 	if (a.sector_size && a.sector_size != 4096)
-		return fail(-EINVAL, "a sector size of %u bytes can't be: 512 or 4096", a.sector_size);
+		return fail(-EINVAL, "a sector size of %u bytes can't be: 512 or 4096",
+			    a.sector_size);
 	if (a.sector_size && size % a.sector_size)
-		return fail(-EINVAL, "%" PRIu64 " is no multiple of the sector size %u: the next one up is %" PRIu64,
+		return fail(-EINVAL,
+			    "%" PRIu64
+			    " is no multiple of the sector size %u: the next one up is %" PRIu64,
 			    size, a.sector_size, round_up(size, a.sector_size));
 	return run(p, build_create, &a, false, flags);
 }
@@ -286,7 +301,8 @@ static int build_snapshot(struct command *c, void *opaque)
 	const struct share_args *a = opaque;
 
 	for (size_t i = 0; i < a->n; i++) {
-		struct record r = {.type = REC_SNAPSHOT, .object = next_id(c), .label = (uint8_t)a->label};
+		struct record r = {
+			.type = REC_SNAPSHOT, .object = next_id(c), .label = (uint8_t)a->label};
 		struct object *volume;
 		const char *name;
 		int err = new_snapshot_name(c, a->names[i], &volume, &name);
@@ -337,7 +353,9 @@ static int build_clone(struct command *c, void *opaque)
 	int err = catalog_find(c->p->cat, a->source, &source);
 
 	for (size_t i = 0; i < a->n && err == 0; i++) {
-		struct record r = {.type = REC_CLONE, .object = next_id(c), .source = source->id,
+		struct record r = {.type = REC_CLONE,
+				   .object = next_id(c),
+				   .source = source->id,
 				   .flags = a->object_flags & OBJECT_EPHEMERAL};
 
 		if ((err = new_volume_name(c, a->names[i])) < 0)
@@ -353,7 +371,8 @@ static int build_clone(struct command *c, void *opaque)
 int cowbd_clone(struct cowbd_pool *p, const char *source, const char *const *names, size_t n,
 		uint32_t object_flags, unsigned flags)
 {
-	struct share_args a = {.source = source, .names = names, .n = n, .object_flags = object_flags};
+	struct share_args a = {
+		.source = source, .names = names, .n = n, .object_flags = object_flags};
 	int r = no_name_twice(names, n);
 
 	return r < 0 ? r : run(p, build_clone, &a, true, flags);
@@ -371,12 +390,12 @@ static int hold_writers(struct cowbd_pool *p, const char *name, struct range_hol
 	int r;
 
 	snprintf(volume, sizeof volume, "%.*s", (int)strcspn(name, "@"), name);
-	pthread_rwlock_wrlock(&p->e.lock);
+	metalock_exclusive(&p->e.lock);
 	r = catalog_find(p->cat, volume, &o);
 	if (r == 0)
 		r = volume_ready(&p->e, o);
 	*ret_ranges = r == 0 ? &o->io->ranges : NULL;
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (r == 0)
 		rangelock_hold(*ret_ranges, hold, 0, UINT64_MAX, true);
 	return r;
@@ -442,8 +461,10 @@ static int build_rollback(struct command *c, void *opaque)
 		return err;
 	old = catalog_by_name(c->p->cat, snap->volume, keep);
 	if (old && (a->keep || !(old->flags & OBJECT_BEFORE_ROLLBACK)))
-		return fail(-EEXIST, "snapshot \"%s@%s\" exists: choose another name with --keep, or remove it",
-			    snap->volume->name, keep);
+		return fail(
+			-EEXIST,
+			"snapshot \"%s@%s\" exists: choose another name with --keep, or remove it",
+			snap->volume->name, keep);
 	if (old && (err = nobody_attached(c, old, a->flags)) < 0)
 		return err;
 	r.other = next_id(c);
@@ -469,20 +490,13 @@ struct remove_args {
 	unsigned flags;
 };
 
-static bool in_command(const struct command *c, uint64_t id)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (c->recs[i].object == id)
-			return true;
-	return false;
-}
-
-static int add_delete(struct command *c, const struct object *o, unsigned flags)
+static int add_delete(struct command *c, struct object *o, unsigned flags)
 {
 	int r;
 
-	if (in_command(c, o->id))
+	if (o->chosen == c->attempt)
 		return 0;
+	o->chosen = c->attempt;
 	r = nobody_attached(c, o, flags);
 	return r < 0 ? r : add(c, &(struct record){.type = REC_DELETE, .object = o->id});
 }
@@ -495,15 +509,16 @@ static int refuse_with_snapshots(struct command *c, const struct object *o)
 	unsigned left = 0;
 
 	for (const struct object *s = o->snapshots; s; s = s->older) {
-		if (in_command(c, s->id))
+		if (s->chosen == c->attempt)
 			continue;
 		if (++left <= 8 && len < sizeof list)
-			len += (size_t)snprintf(list + len, sizeof list - len, "%s%.70s@%.60s", left > 1 ? ", " : "", o->name, s->name);
+			len += (size_t)snprintf(list + len, sizeof list - len, "%s%.70s@%.60s",
+						left > 1 ? ", " : "", o->name, s->name);
 	}
 	if (left == 0)
 		return 0;
-	return fail(-EBUSY, "volume \"%s\" has %u snapshot%s (%s%s): remove them first, or use -r", o->name,
-		    left, left == 1 ? "" : "s", list, left > 8 ? ", ..." : "");
+	return fail(-EBUSY, "volume \"%s\" has %u snapshot%s (%s%s): remove them first, or use -r",
+		    o->name, left, left == 1 ? "" : "s", list, left > 8 ? ", ..." : "");
 }
 
 static int build_remove(struct command *c, void *opaque)
@@ -518,7 +533,8 @@ static int build_remove(struct command *c, void *opaque)
 			return r;
 		if (o->kind == OBJECT_SNAPSHOT)
 			r = add_delete(c, o, a->flags);
-		for (const struct object *s = o->snapshots; s && r == 0 && (a->flags & COWBD_RECURSIVE); s = s->older)
+		for (struct object *s = o->snapshots; s && r == 0 && (a->flags & COWBD_RECURSIVE);
+		     s = s->older)
 			r = add_delete(c, s, a->flags);
 	}
 	for (size_t i = 0; i < a->n && r == 0; i++) {
@@ -561,7 +577,8 @@ static int build_rename(struct command *c, void *opaque)
 	} else {
 		err = new_snapshot_name(c, a->new_name, &volume, &base);
 		if (err == 0 && volume != o->volume)
-			err = fail(-EINVAL, "a snapshot stays with its volume: \"%s@...\"", o->volume->name);
+			err = fail(-EINVAL, "a snapshot stays with its volume: \"%s@...\"",
+				   o->volume->name);
 	}
 	if (err < 0)
 		return err;
@@ -598,8 +615,11 @@ static int add_shrink(struct command *c, struct object *o, const struct resize_a
 		return r;
 	n = apply_shrink_steps(c->p->cat, o, a->size, steps, SHRINK_STEPS_MAX);
 	if (n > 0 && !(a->flags & COWBD_SHRINK_FORCE))
-		return fail(-EBUSY, "data is mapped behind %" PRIu64 " bytes in \"%s\": shrink the file system first, "
-			    "or cut it off with --force", a->size, o->name);
+		return fail(-EBUSY,
+			    "data is mapped behind %" PRIu64
+			    " bytes in \"%s\": shrink the file system first, "
+			    "or cut it off with --force",
+			    a->size, o->name);
 	for (int i = 0; i < n && r == 0; i++)
 		r = add(c, &steps[i]);
 	return n < 0 ? n : r;
@@ -614,7 +634,9 @@ static int build_resize(struct command *c, void *opaque)
 	if (r < 0 || a->size == o->size)
 		return r;
 	if (o->sector_size && a->size % o->sector_size)
-		return fail(-EINVAL, "%" PRIu64 " is no multiple of the volume's sector size %u: the next one up is %" PRIu64,
+		return fail(-EINVAL,
+			    "%" PRIu64 " is no multiple of the volume's sector size %u: the next "
+			    "one up is %" PRIu64,
 			    a->size, o->sector_size, round_up(a->size, o->sector_size));
 	if (a->size < o->size && (r = add_shrink(c, o, a)) < 0)
 		return r;
@@ -667,11 +689,11 @@ int cowbd_reclaim_wait(struct cowbd_pool *p)
 			;
 		if (r < 0)
 			return r;
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		(void)space_settle(e->space);
 		done = e->ndying == 0 && !space_dropped(e->space) && !space_waiting(e->space) &&
 		       !space_leaving(e->space);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 		if (done)
 			return checkpoint_run(e);
 		if ((r = checkpoint_run(e)) < 0)

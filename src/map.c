@@ -35,7 +35,7 @@ static void extent_in_leaf(const struct page *leaf, uint64_t block, uint64_t max
 	while (n < max) {
 		uint64_t next = entry_get(leaf, i + n);
 
-		if (first == 0 ? next != 0 : next != first + n)	/* S must be equal, too */
+		if (first == 0 ? next != 0 : next != first + n) /* S must be equal, too */
 			break;
 		n++;
 	}
@@ -153,8 +153,8 @@ static struct page *copy_page(struct engine *e, struct page *old, unsigned level
 		uint64_t entry = get48(m->entry[i]);
 
 		if (entry && (i < skip || i >= skip + n))
-			space_raise(e->space, level ? page_unit(entry_number(entry)) :
-						      block_unit(&e->geo, entry_number(entry)));
+			space_raise(e->space, level ? page_unit(entry_number(entry))
+						    : block_unit(&e->geo, entry_number(entry)));
 	}
 	STAT_ADD(e->stats.map_pages_copied, 1);
 	return new;
@@ -191,7 +191,7 @@ static struct page *own_path(struct engine *e, struct map_root *root, uint64_t b
 			r = pages_get(e->pages, entry_number(entry), PAGE_MAP, &page);
 			if (r == 0 && !forced)
 				r = must_copy(e, entry, &copy);
-			assert(r == 0);		/* prepared */
+			assert(r == 0); /* prepared */
 			if (copy) {
 				if (!forced)
 					drop_page(e, entry, level, seq);
@@ -229,8 +229,8 @@ int map_prepare(struct engine *e, const struct map_root *root, uint64_t block)
 	return 0;
 }
 
-void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n,
-	     uint64_t physical, uint64_t seq)
+void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n, uint64_t physical,
+	     uint64_t seq)
 {
 	bool fresh;
 	struct page *leaf = own_path(e, root, block, 0, n, seq, &fresh);
@@ -273,7 +273,9 @@ static int own_entry(struct engine *e, struct map_root *root, struct page *paren
 	*ret_shared = false;
 	if (!entry_shared(entry))
 		return 0;
-	r = may_own(e, leaf ? block_unit(&e->geo, entry_number(entry)) : page_unit(entry_number(entry)), &yes);
+	r = may_own(
+		e, leaf ? block_unit(&e->geo, entry_number(entry)) : page_unit(entry_number(entry)),
+		&yes);
 	if (r < 0)
 		return r;
 	if (yes)
@@ -364,13 +366,14 @@ int map_step_prepare(struct engine *e, const struct map_root *root, uint64_t blo
 			ret_step->kind = MAP_STEP_DETACH;
 			ret_step->level = level;
 			ret_step->next = MIN(to, end);
-			return must_copy(e, entry, &copy);	/* its counts are needed */
+			return must_copy(e, entry, &copy); /* its counts are needed */
 		}
 		if ((r = pages_get(e->pages, entry_number(entry), PAGE_MAP, &page)) < 0)
 			return r;
 		if (level == 0) {
 			ret_step->next = MIN(to, end);
-			if (any_mapped(page, map_index(block, 0), (unsigned)(ret_step->next - block)))
+			if (any_mapped(page, map_index(block, 0),
+				       (unsigned)(ret_step->next - block)))
 				ret_step->kind = MAP_STEP_LEAF;
 			return 0;
 		}
@@ -379,7 +382,8 @@ int map_step_prepare(struct engine *e, const struct map_root *root, uint64_t blo
 	return 0;
 }
 
-int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t block, unsigned level)
+int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t block,
+		       unsigned level)
 {
 	uint64_t entry = root->entry;
 	unsigned count;
@@ -424,7 +428,8 @@ void map_step_apply(struct engine *e, struct map_root *root, const struct map_st
 		map_drop(e, root, seq);
 	} else if (step->kind == MAP_STEP_DETACH) {
 		bool fresh;
-		struct page *parent = own_path(e, root, step->block, step->level + 1, 1, seq, &fresh);
+		struct page *parent =
+			own_path(e, root, step->block, step->level + 1, 1, seq, &fresh);
 		unsigned i = map_index(step->block, step->level + 1);
 		uint64_t old = entry_get(parent, i);
 
@@ -444,7 +449,8 @@ int map_prepare_drop(struct engine *e, const struct map_root *root)
 	if ((r = engine_prepare(e, 0, 4)) < 0 || (r = dying_prepare(e, 1)) < 0)
 		return r;
 	/* whatever S says: an earlier record of the group may set it */
-	return root->entry ? space_count(e->space, page_unit(entry_number(root->entry)), &count) : 0;
+	return root->entry ? space_count(e->space, page_unit(entry_number(root->entry)), &count)
+			   : 0;
 }
 
 void map_drop(struct engine *e, struct map_root *root, uint64_t seq)

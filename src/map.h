@@ -30,8 +30,8 @@
 #include "engine.h"
 
 struct map_root {
-	uint64_t entry;		/* page number and S; 0: nothing mapped */
-	unsigned depth;		/* levels */
+	uint64_t entry; /* page number and S; 0: nothing mapped */
+	unsigned depth; /* levels */
 };
 
 static inline uint64_t entry_number(uint64_t entry)
@@ -65,9 +65,9 @@ static inline uint64_t map_leaf_end(uint64_t block)
 }
 
 struct map_extent {
-	uint64_t physical;	/* 0: unmapped */
-	uint64_t n;		/* blocks */
-	bool owned;		/* [MAP-3] holds: may be written in place */
+	uint64_t physical; /* 0: unmapped */
+	uint64_t n;        /* blocks */
+	bool owned;        /* [MAP-3] holds: may be written in place */
 };
 
 /* The extent at block, at most max blocks.  A mapped one stays inside a leaf.  Lock shared. -EAGAIN. */
@@ -82,15 +82,15 @@ int map_own(struct engine *e, struct map_root *root, uint64_t block, unsigned n)
 int map_prepare(struct engine *e, const struct map_root *root, uint64_t block) MUST_CHECK;
 
 /* Maps [block, block + n), in one leaf, to physical blocks; they get their reference here. */
-void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n,
-	     uint64_t physical, uint64_t seq);
+void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n, uint64_t physical,
+	     uint64_t seq);
 
 /* One step of unmapping [block, end): what to do at block. */
 enum map_step_kind { MAP_STEP_SKIP, MAP_STEP_LEAF, MAP_STEP_DETACH };
 struct map_step {
 	enum map_step_kind kind;
-	uint64_t block, next;	/* it concerns [block, next) */
-	unsigned level;		/* DETACH: of the page that goes */
+	uint64_t block, next; /* it concerns [block, next) */
+	unsigned level;       /* DETACH: of the page that goes */
 };
 
 /* Chooses the step and prepares it.  end may lie beyond the map: everything from block on. */

@@ -25,8 +25,11 @@
 
 static int check_block_size(uint32_t bytes)
 {
-	if (!is_power_of_2(bytes) || bytes < (1u << BLOCK_SHIFT_MIN) || bytes > (1u << BLOCK_SHIFT_MAX))
-		return fail(-EINVAL, "a block size of %u bytes can't be: use a power of two from 4 KiB to %u KiB",
+	if (!is_power_of_2(bytes) || bytes < (1u << BLOCK_SHIFT_MIN) ||
+	    bytes > (1u << BLOCK_SHIFT_MAX))
+		return fail(-EINVAL,
+			    "a block size of %u bytes can't be: use a power of two from 4 KiB to "
+			    "%u KiB",
 			    bytes, (1u << BLOCK_SHIFT_MAX) / 1024);
 	return 0;
 }
@@ -52,12 +55,16 @@ static int plan(uint64_t size, const struct cowbd_init_options *opt, struct geom
 	if (r < 0)
 		return r;
 	if (zones < least_zones(journal))
-		return fail(-EINVAL, "%" PRIu64 " bytes are too few for a pool with a journal of %" PRIu64
-			    " MiB: at least %" PRIu64 " MiB are needed", size, journal * ZONE_BYTES >> 20,
+		return fail(-EINVAL,
+			    "%" PRIu64 " bytes are too few for a pool with a journal of %" PRIu64
+			    " MiB: at least %" PRIu64 " MiB are needed",
+			    size, journal * ZONE_BYTES >> 20,
 			    round_up(least_zones(journal) * ZONE_BYTES, 1u << 20) >> 20);
 	if ((zones - 1 - journal) / GROUP_ZONES + 1 > GROUPS_MAX)
-		return fail(-EINVAL, "%" PRIu64 " bytes are more than a pool can have: at most %" PRIu64 " TiB", size,
-			    (uint64_t)GROUPS_MAX * GROUP_ZONES * ZONE_BYTES >> 40);
+		return fail(-EINVAL,
+			    "%" PRIu64 " bytes are more than a pool can have: at most %" PRIu64
+			    " TiB",
+			    size, (uint64_t)GROUPS_MAX * GROUP_ZONES * ZONE_BYTES >> 40);
 	/* a last group that is a header alone holds nothing */
 	if ((zones - 1 - journal) % GROUP_ZONES == 1)
 		zones--;
@@ -86,7 +93,8 @@ static int set_name(struct disk_super *s, const char *path, const char *name)
 	if (r < 0)
 		return r;
 	if (strlen(name) >= sizeof s->name)
-		return fail(-EINVAL, "the name of a pool has at most %zu bytes", sizeof s->name - 1);
+		return fail(-EINVAL, "the name of a pool has at most %zu bytes",
+			    sizeof s->name - 1);
 	memcpy(s->name, name, strlen(name));
 	return 0;
 }
@@ -166,7 +174,8 @@ int mkfs_store(struct store *s, const char *path, const struct cowbd_init_option
 	super.next_id = put64(1);
 	super.created = put64(wall_ns());
 
-	total = (1 + g.journal_zones) * ZONE_BYTES + (opt->preallocate ? (g.zones - g.first_group) * ZONE_BYTES : 0);
+	total = (1 + g.journal_zones) * ZONE_BYTES +
+		(opt->preallocate ? (g.zones - g.first_group) * ZONE_BYTES : 0);
 	if ((r = store_prealloc(s, 0, (1 + g.journal_zones) * ZONE_BYTES)) < 0 ||
 	    (r = write_zeros(s, 0, (1 + g.journal_zones) * ZONE_BYTES, opt, &done, total)) < 0 ||
 	    (opt->preallocate && (r = preallocate(s, &g, opt, &done, total)) < 0) ||
@@ -191,7 +200,10 @@ static int holds_something(struct store *s)
 			return r;
 		for (size_t k = 0; k < PIECE; k++)
 			if (buf[k])
-				return fail(-EEXIST, "%s holds something: wipe it, or use --force to overwrite it", s->path);
+				return fail(-EEXIST,
+					    "%s holds something: wipe it, or use --force to "
+					    "overwrite it",
+					    s->path);
 	}
 	return 0;
 }
@@ -204,7 +216,8 @@ static int init_device(const char *path, const struct cowbd_init_options *opt)
 	if (r < 0)
 		return r;
 	if (opt->size && opt->size > s->size)
-		r = fail(-EINVAL, "%s has %" PRIu64 " bytes, not %" PRIu64, path, s->size, opt->size);
+		r = fail(-EINVAL, "%s has %" PRIu64 " bytes, not %" PRIu64, path, s->size,
+			 opt->size);
 	if (r == 0 && !opt->force)
 		r = holds_something(s);
 	if (r == 0)
@@ -223,18 +236,23 @@ static int file_size(const char *path, const struct cowbd_init_options *opt, uin
 	if (r < 0)
 		return r;
 	if (opt->size > limit)
-		return fail(-EINVAL, "%" PRIu64 " bytes are more than a file can have on this %s: at most %" PRIu64,
+		return fail(-EINVAL,
+			    "%" PRIu64
+			    " bytes are more than a file can have on this %s: at most %" PRIu64,
 			    opt->size, fs, limit);
-	*ret_size = opt->size ? round_down(opt->size, PAGE_BYTES) : MIN(limit, (uint64_t)GROUPS_MAX * GROUP_ZONES * ZONE_BYTES);
+	*ret_size = opt->size ? round_down(opt->size, PAGE_BYTES)
+			      : MIN(limit, (uint64_t)GROUPS_MAX * GROUP_ZONES * ZONE_BYTES);
 	*ret_size = MIN(*ret_size, UINT64_C(1) << 52);
 	return 0;
 }
 
 static int replace_file(const char *temp, const char *path, bool force)
 {
-	if (force ? rename(temp, path) == 0 : renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+	if (force ? rename(temp, path) == 0
+		  : renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
 		return 0;
-	if (!force && (errno == EINVAL || errno == ENOSYS) && access(path, F_OK) < 0 && rename(temp, path) == 0)
+	if (!force && (errno == EINVAL || errno == ENOSYS) && access(path, F_OK) < 0 &&
+	    rename(temp, path) == 0)
 		return 0;
 	return fail(-errno, "%s: %s", path, strerror(errno));
 }
@@ -244,7 +262,8 @@ static int sync_directory(const char *path)
 	const char *slash = strrchr(path, '/');
 	char dir[4096];
 
-	snprintf(dir, sizeof dir, "%.*s", slash ? (int)MAX(slash - path, 1) : 1, slash ? path : ".");
+	snprintf(dir, sizeof dir, "%.*s", slash ? (int)MAX(slash - path, 1) : 1,
+		 slash ? path : ".");
 	CLEANUP_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 || fsync(fd) < 0)
@@ -266,7 +285,7 @@ static int make_file(const char *path, const char *temp, uint64_t size, bool rep
 		store_close(s);
 		return r;
 	}
-	unlink(temp);		/* while the lock is held: nobody else uses the name */
+	unlink(temp); /* while the lock is held: nobody else uses the name */
 	store_close(s);
 	return r;
 }
@@ -316,6 +335,9 @@ int cowbd_init(const char *path, const struct cowbd_init_options *opt)
 	if (exists && !S_ISREG(st.st_mode))
 		return fail(-EINVAL, "%s is neither a file nor a block device", path);
 	if (exists && st.st_size > 0 && !opt->force)
-		return fail(-EEXIST, "%s exists and isn't empty: choose another name, or use --force to overwrite it", path);
+		return fail(-EEXIST,
+			    "%s exists and isn't empty: choose another name, or use --force to "
+			    "overwrite it",
+			    path);
 	return init_file(path, exists, opt);
 }

@@ -37,21 +37,21 @@ struct pages {
 
 	struct page **bucket;
 	size_t bucket_mask;
-	struct page **clock;	/* all cached pages, in no order */
+	struct page **clock; /* all cached pages, in no order */
 	size_t nclock, clock_room, hand;
-	size_t bound;		/* pages to keep when clean */
+	size_t bound; /* pages to keep when clean */
 
-	uint8_t *batch_buf;	/* of a checkpoint, of which there is one at a time */
+	uint8_t *batch_buf; /* of a checkpoint, of which there is one at a time */
 
 	struct slab *slabs;
 	struct page *free_frames;
 	size_t nfree;
-	size_t nframes;		/* in all, images included */
+	size_t nframes; /* in all, images included */
 
 	struct page *dirty, *frozen, *staged;
 	size_t ndirty, nfrozen;
 	bool unbounded;
-	uint64_t period;	/* of cuts */
+	uint64_t period; /* of cuts */
 	_Atomic uint64_t written;
 };
 
@@ -149,7 +149,8 @@ static struct page *frame_take(struct pages *p)
 static int slab_add(struct pages *p)
 {
 	struct slab *s = calloc(1, sizeof *s);
-	uint8_t *data = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *data =
+		mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (!s || data == MAP_FAILED) {
 		free(s);
@@ -175,7 +176,8 @@ static bool is_dirty(const struct pages *p, const struct page *page)
 
 static bool evictable(const struct pages *p, const struct page *page)
 {
-	return !is_dirty(p, page) && !page->frozen && !page->staged && !page->pinned;	/* [PAGES-4] */
+	return !is_dirty(p, page) && !page->frozen && !page->staged &&
+	       !page->pinned; /* [PAGES-4] */
 }
 
 /* Lets clean pages go until there are fewer than the bound, or the clock went round once.  Not twice: what a
@@ -242,13 +244,12 @@ static uint64_t parent_of(const struct pages *p, uint64_t no, enum page_kind *re
 static struct le32 *slot_in(const struct pages *p, uint64_t no, enum page_kind parent, void *data)
 {
 	switch (parent) {
-	case PAGE_ZONE:
-		return &((struct disk_zone *)data)->slot[no % ZONE_TWINS];
-	case PAGE_SUMMARY:
-		return &((struct disk_summary *)data)->slot[no % ZONE_TWINS];
+	case PAGE_ZONE: return &((struct disk_zone *)data)->slot[no % ZONE_TWINS];
+	case PAGE_SUMMARY: return &((struct disk_summary *)data)->slot[no % ZONE_TWINS];
 	default:
 		return &((struct disk_groups *)data)
-				->group[zone_group(p->geo, page_zone(no)) % GROUPS_PER_PAGE].slot;
+				->group[zone_group(p->geo, page_zone(no)) % GROUPS_PER_PAGE]
+				.slot;
 	}
 }
 
@@ -307,7 +308,7 @@ static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct l
 	r = store_read(p->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
 	if (r < 0)
 		return r;
-	if (get32(slot_make(slot_which(slot), get64(h->checksum))) != get32(slot))	/* [PAGES-3] */
+	if (get32(slot_make(slot_which(slot), get64(h->checksum))) != get32(slot)) /* [PAGES-3] */
 		return fail(-EBADMSG,
 			    "%s page %" PRIu64 " at offset %" PRIu64
 			    " isn't the one that was committed; run cowbd check",
@@ -323,7 +324,7 @@ static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct
 	struct page *page;
 	int r = 0;
 
-	pthread_rwlock_wrlock(p->lock);
+	metalock_exclusive(p->lock);
 	if (lookup(p, no))
 		goto out;
 	r = current_slot(p, no, &now);
@@ -346,7 +347,7 @@ static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct
 	memcpy(page->data, buf, PAGE_BYTES);
 	insert(p, page);
 out:
-	pthread_rwlock_unlock(p->lock);
+	metalock_drop(p->lock);
 	return r;
 }
 
@@ -354,11 +355,11 @@ static int slot_of_missing(struct pages *p, uint64_t no, struct le32 *ret_slot, 
 {
 	int r = 0;
 
-	pthread_rwlock_rdlock(p->lock);
+	metalock_shared(p->lock);
 	*ret_cached = lookup(p, no) != NULL;
 	if (!*ret_cached)
 		r = current_slot(p, no, ret_slot);
-	pthread_rwlock_unlock(p->lock);
+	metalock_drop(p->lock);
 	return r;
 }
 
@@ -411,11 +412,11 @@ int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind, struct p
 	int r;
 
 	for (;;) {
-		pthread_rwlock_rdlock(p->lock);
+		metalock_shared(p->lock);
 		r = pages_get(p, no, kind, ret_page);
 		if (r == 0)
 			return 0;
-		pthread_rwlock_unlock(p->lock);
+		metalock_drop(p->lock);
 		if (r != -EAGAIN)
 			return r;
 		if ((r = pages_fill(p)) < 0)
@@ -437,7 +438,7 @@ static void make_dirty(struct pages *p, struct page *page)
 	if (!is_dirty(p, page)) {
 		page->dirty_in = p->period;
 		p->ndirty++;
-		if (!page->frozen) {	/* a frozen page is re-listed when its image is taken */
+		if (!page->frozen) { /* a frozen page is re-listed when its image is taken */
 			page->next = p->dirty;
 			p->dirty = page;
 		}
@@ -493,7 +494,7 @@ struct write_batch {
 	uint8_t *buf;
 	struct page *page[WRITE_BATCH];
 	enum page_kind kind[WRITE_BATCH];
-	struct le32 slot[WRITE_BATCH];	/* that is written now */
+	struct le32 slot[WRITE_BATCH]; /* that is written now */
 	unsigned n;
 };
 
@@ -507,13 +508,14 @@ static void take_images(struct pages *p, struct write_batch *b)
 		p->frozen = page->next;
 		p->nfrozen--;
 		memcpy(b->buf + b->n * PAGE_BYTES, copy ? copy->data : page->data, PAGE_BYTES);
-		b->kind[b->n] = (enum page_kind)get32(((struct disk_page *)(b->buf + b->n * PAGE_BYTES))->kind);
+		b->kind[b->n] = (enum page_kind)get32(
+			((struct disk_page *)(b->buf + b->n * PAGE_BYTES))->kind);
 		b->page[b->n] = page;
 		if (copy)
 			frame_put(p, copy);
 		page->image = NULL;
 		page->frozen = false;
-		page->staged = true;	/* stays until its parent names the new slot */
+		page->staged = true; /* stays until its parent names the new slot */
 		if (is_dirty(p, page)) {
 			page->next = p->dirty;
 			p->dirty = page;
@@ -530,9 +532,9 @@ static int choose_slots(struct pages *p, struct write_batch *b)
 		while (again) {
 			int r;
 
-			pthread_rwlock_rdlock(p->lock);
+			metalock_shared(p->lock);
 			r = current_slot(p, b->page[i]->no, &b->slot[i]);
-			pthread_rwlock_unlock(p->lock);
+			metalock_drop(p->lock);
 			again = r == -EAGAIN;
 			if (again)
 				r = pages_fill(p);
@@ -550,8 +552,9 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 
 	for (unsigned i = 0; i < b->n; i++) {
 		void *image = b->buf + i * PAGE_BYTES;
-		unsigned which = slot_written(b->slot[i]) && !MUTANT("current-slot-written") ?
-					 !slot_which(b->slot[i]) : 0;	/* [PAGES-1] */
+		unsigned which = slot_written(b->slot[i]) && !MUTANT("current-slot-written")
+					 ? !slot_which(b->slot[i])
+					 : 0; /* [PAGES-1] */
 		uint64_t offset = page_offset(b->page[i]->no, which);
 		uint64_t sum = page_seal(image, b->kind[i], p->super->uuid, offset, generation);
 
@@ -595,9 +598,9 @@ static int write_batch(struct pages *p, struct write_batch *b, uint64_t generati
 	if (r == 0)
 		r = write_images(p, b, generation);
 	while (r == 0 && done < b->n) {
-		pthread_rwlock_wrlock(p->lock);
+		metalock_exclusive(p->lock);
 		r = name_slots(p, b, &done);
-		pthread_rwlock_unlock(p->lock);
+		metalock_drop(p->lock);
 		if (r == -EAGAIN)
 			r = pages_fill(p);
 	}
@@ -610,9 +613,9 @@ int pages_write_frozen(struct pages *p, uint64_t generation)
 	int r = 0;
 
 	do {
-		pthread_rwlock_wrlock(p->lock);
+		metalock_exclusive(p->lock);
 		take_images(p, &b);
-		pthread_rwlock_unlock(p->lock);
+		metalock_drop(p->lock);
 		if (b.n)
 			r = write_batch(p, &b, generation);
 	} while (b.n && r == 0);
@@ -634,7 +637,7 @@ int pages_staged(struct pages *p, enum page_kind kind, uint64_t **ret_list, size
 	size_t n = 0;
 	uint64_t *list;
 
-	pthread_rwlock_rdlock(p->lock);
+	metalock_shared(p->lock);
 	for (struct page *page = p->staged; page; page = page->next)
 		n += page->kind == kind;
 	list = malloc((n ? n : 1) * sizeof *list);
@@ -642,7 +645,7 @@ int pages_staged(struct pages *p, enum page_kind kind, uint64_t **ret_list, size
 	for (struct page *page = p->staged; list && page; page = page->next)
 		if (page->kind == kind)
 			list[n++] = page->no;
-	pthread_rwlock_unlock(p->lock);
+	metalock_drop(p->lock);
 	if (!list)
 		return fail(-ENOMEM, "no memory to write a checkpoint");
 	*ret_list = list;
@@ -673,7 +676,7 @@ int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *lis
 	int r = 0;
 
 	/* unlist them: write_batch clears .staged, but the list is walked by others */
-	pthread_rwlock_wrlock(p->lock);
+	metalock_exclusive(p->lock);
 	for (struct page **at = &p->staged; *at;) {
 		uint64_t lo = 0, hi = n;
 
@@ -690,11 +693,11 @@ int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *lis
 		else
 			at = &(*at)->next;
 	}
-	pthread_rwlock_unlock(p->lock);
+	metalock_drop(p->lock);
 	for (size_t i = 0; i < n && r == 0; i += WRITE_BATCH) {
-		pthread_rwlock_wrlock(p->lock);
+		metalock_exclusive(p->lock);
 		take_staged(p, &b, kind, list + i, (unsigned)MIN(n - i, (size_t)WRITE_BATCH));
-		pthread_rwlock_unlock(p->lock);
+		metalock_drop(p->lock);
 		if (b.n)
 			r = write_batch(p, &b, generation);
 	}

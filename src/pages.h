@@ -31,31 +31,32 @@
 #define COWBD_PAGES_H
 
 #include "format.h"
+#include "metalock.h"
 #include "store.h"
 
 struct page {
 	uint64_t no;
 	enum page_kind kind;
-	void *data;		/* PAGE_BYTES, aligned */
-	struct page *image;	/* frame of the frozen content, if it was touched since the cut */
-	struct page *chain;	/* of the hash bucket */
-	struct page *next;	/* of the dirty, frozen or staged list */
-	uint64_t dirty_in;	/* number of the cut period in which it was last dirtied */
-	size_t place;		/* in the clock */
+	void *data;         /* PAGE_BYTES, aligned */
+	struct page *image; /* frame of the frozen content, if it was touched since the cut */
+	struct page *chain; /* of the hash bucket */
+	struct page *next;  /* of the dirty, frozen or staged list */
+	uint64_t dirty_in;  /* number of the cut period in which it was last dirtied */
+	size_t place;       /* in the clock */
 	bool frozen, staged, pinned;
-	bool referenced;	/* since the clock hand passed; atomic */
+	bool referenced; /* since the clock hand passed; atomic */
 };
 
 /* What a call that returned -EAGAIN needs before it can go on. */
 enum need_kind {
 	NEED_NOTHING,
-	NEED_PAGE,		/* .page, .kind: pages_fill */
-	NEED_DATA_ZONE,		/* a zone allocated on the host: space_prepare_data */
-	NEED_META_ZONE,		/* a zeroed zone: space_prepare_meta */
-	NEED_GROUP,		/* .page: group to load */
-	NEED_COMMIT,		/* room in the pending ring */
-	NEED_CHECKPOINT,	/* fewer dirty pages or deltas */
-	NEED_RECLAIM,		/* room in the dying list */
+	NEED_PAGE,       /* .page, .kind: pages_fill */
+	NEED_DATA_ZONE,  /* a zone allocated on the host: space_prepare_data */
+	NEED_META_ZONE,  /* a zeroed zone: space_prepare_meta */
+	NEED_GROUP,      /* .page: group to load */
+	NEED_COMMIT,     /* room in the pending ring */
+	NEED_CHECKPOINT, /* fewer dirty pages or deltas */
+	NEED_RECLAIM,    /* room in the dying list */
 };
 
 struct need {
@@ -106,9 +107,9 @@ void pages_unbounded(struct pages *p, bool unbounded);
 /* Keeps a page in the cache for good. */
 void pages_pin(struct page *page);
 
-uint64_t pages_dirty(const struct pages *p);	/* dirty pages now */
-uint64_t pages_dirty_bound(const struct pages *p);	/* where a checkpoint should begin */
-uint64_t pages_bytes(const struct pages *p);	/* of memory */
+uint64_t pages_dirty(const struct pages *p);       /* dirty pages now */
+uint64_t pages_dirty_bound(const struct pages *p); /* where a checkpoint should begin */
+uint64_t pages_bytes(const struct pages *p);       /* of memory */
 
 /* ---- checkpoint, by one thread ------------------------------------------------ */
 

@@ -58,7 +58,7 @@ static void free_pool(struct cowbd_pool *p)
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->unheld);
 	free(p);
-	store_close(s);		/* last: its lock keeps the next one out until all is over */
+	store_close(s); /* last: its lock keeps the next one out until all is over */
 }
 
 static int new_pool(struct store *s, const char *path, const struct cowbd_open_options *opt,
@@ -122,7 +122,8 @@ int pool_open_store(struct store *s, const char *path, const struct cowbd_open_o
 		r = recover_begin_session(p);
 	if (r < 0) {
 		/* a tail that was begun belongs to no session: only the superblock could say so */
-		journal_free(p->e.journal, memcmp(p->committed.session_id, p->e.super.session_id, 16) != 0);
+		journal_free(p->e.journal,
+			     memcmp(p->committed.session_id, p->e.super.session_id, 16) != 0);
 		p->e.journal = NULL;
 		free_pool(p);
 		return r;
@@ -166,9 +167,9 @@ static int reclaim_before_close(struct cowbd_pool *p)
 	} while (r > 0 && now_ns() < until);
 	if (r < 0 || (r = checkpoint_run(e)) < 0)
 		return r;
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	do {
 		r = space_punch_one(e->space);
 	} while (r > 0 && now_ns() < until);
@@ -186,9 +187,9 @@ static int finish(struct cowbd_pool *p)
 		engine_fail(e, "syncing data failed");
 	if (r == 0)
 		r = reclaim_before_close(p);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	engine_drop_stock(e);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	if (r == 0)
 		r = checkpoint_run(e);
 	if (r < 0)
@@ -255,7 +256,7 @@ static int grow_zones(struct cowbd_pool *p, uint64_t zones)
 		goto out;
 	}
 	geometry_init(&grown, zones, e->geo.journal_zones, e->geo.block_shift);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	e->geo.zones = grown.zones;
 	e->geo.groups = grown.groups;
 	e->super.zones = next.zones;
@@ -264,7 +265,7 @@ static int grow_zones(struct cowbd_pool *p, uint64_t zones)
 		e->geo.zones = old_zones;
 		e->geo.groups = old_groups;
 	}
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 out:
 	pthread_mutex_unlock(&p->checkpoint_lock);
 	return r;
@@ -275,9 +276,10 @@ static int check_growth(struct cowbd_pool *p, uint64_t *zones)
 	const struct geometry *g = &p->e.geo;
 
 	if (*zones < g->zones)
-		return fail(-EINVAL, "the pool has %" PRIu64 " bytes already: a pool can't be made smaller",
+		return fail(-EINVAL,
+			    "the pool has %" PRIu64 " bytes already: a pool can't be made smaller",
 			    g->zones * ZONE_BYTES);
-	if ((*zones - g->first_group) % GROUP_ZONES == 1)	/* a header alone holds nothing */
+	if ((*zones - g->first_group) % GROUP_ZONES == 1) /* a header alone holds nothing */
 		--*zones;
 	if ((*zones - 1 - g->journal_zones) / GROUP_ZONES + 1 > GROUPS_MAX)
 		return fail(-EINVAL, "a pool can have at most %" PRIu64 " TiB",
@@ -298,7 +300,8 @@ int cowbd_grow_pool(struct cowbd_pool *p, uint64_t size)
 	if (r == 0 && size > e->store->size)
 		r = store_grow(e->store, size);
 	/* the superblock may reach the disk before a size that nothing has made durable */
-	if (r == 0 && zones > e->geo.zones && (MUTANT("grown-before-durable") || (r = cowbd_sync(p)) == 0))
+	if (r == 0 && zones > e->geo.zones &&
+	    (MUTANT("grown-before-durable") || (r = cowbd_sync(p)) == 0))
 		r = grow_zones(p, zones);
 	pthread_mutex_unlock(&p->manage);
 	return r;
@@ -318,7 +321,8 @@ static void fill_space(const struct engine *e, struct cowbd_pool_info *i)
 	i->reserve_zones = s.reserve_zones;
 	i->used_blocks = s.used_blocks;
 	i->free_bytes = s.free_blocks << e->geo.block_shift;
-	i->block_zones_bytes = (s.zones - MIN(s.zones, s.reserve_zones + s.meta_zones)) * ZONE_BYTES;
+	i->block_zones_bytes =
+		(s.zones - MIN(s.zones, s.reserve_zones + s.meta_zones)) * ZONE_BYTES;
 	i->metadata_bytes = (s.used_pages - MIN(s.used_pages, (uint64_t)e->nstock)) * PAGE_BYTES;
 	i->blocks_reclaimed = e->stats.blocks_reclaimed;
 }
@@ -344,12 +348,15 @@ static void fill_stats(const struct engine *e, struct cowbd_pool_info *i)
 void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info)
 {
 	struct engine *e = &p->e;
-	struct cowbd_pool_info i = {.dev = e->store->dev, .ino = e->store->ino,
-				    .read_only = e->read_only, .was_clean = p->was_clean};
+	struct cowbd_pool_info i = {.dev = e->store->dev,
+				    .ino = e->store->ino,
+				    .read_only = e->read_only,
+				    .was_clean = p->was_clean};
 
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	snprintf(i.path, sizeof i.path, "%s", e->store->path);
-	snprintf(i.name, sizeof i.name, "%.*s", (int)sizeof e->super.name, (const char *)e->super.name);
+	snprintf(i.name, sizeof i.name, "%.*s", (int)sizeof e->super.name,
+		 (const char *)e->super.name);
 	uuid_unparse_lower(e->super.uuid, i.uuid);
 	uuid_unparse_lower(e->super.session_id, i.session);
 	snprintf(i.io, sizeof i.io, "%s", e->store->uring ? e->store->uring : "sync");
@@ -376,7 +383,7 @@ void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info)
 	i.cache_bytes = pages_bytes(e->pages);
 	i.cache_bound_bytes = p->cache_bytes;
 	i.dirty_pages = pages_dirty(e->pages);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	*ret_info = i;
 }
 

@@ -26,26 +26,27 @@ struct cowbd_client {
 };
 
 struct cowbd_pool {
-	struct engine e;		/* first: an engine is its pool */
+	struct engine e; /* first: an engine is its pool */
 	struct catalog *cat;
 	char path[4096];
-	unsigned flags;			/* COWBD_OPEN_... */
+	unsigned flags; /* COWBD_OPEN_... */
 	uint64_t cache_bytes;
 	char run_dir[256];
 
-	pthread_mutex_t manage;		/* one management command at a time */
+	pthread_mutex_t manage; /* one management command at a time */
+	uint64_t attempts;      /* tries to build commands; under e.lock */
 
 	/* superblock */
-	pthread_mutex_t super_lock;	/* a leaf lock, held across its I/O */
-	struct disk_super committed;	/* as on disk, both copies */
+	pthread_mutex_t super_lock;  /* a leaf lock, held across its I/O */
+	struct disk_super committed; /* as on disk, both copies */
 	bool was_clean;
-	struct journal_position recovered;	/* where the journal of this session begins */
+	struct journal_position recovered; /* where the journal of this session begins */
 
 	/* checkpoint */
 	pthread_mutex_t checkpoint_lock;
-	_Atomic uint64_t checkpoints_begun;	/* under checkpoint_lock, read by all */
-	uint64_t checkpoints_done;	/* under checkpoint_lock */
-	unsigned held;			/* checks that hold checkpoints off; under checkpoint_lock */
+	_Atomic uint64_t checkpoints_begun; /* under checkpoint_lock, read by all */
+	uint64_t checkpoints_done;          /* under checkpoint_lock */
+	unsigned held; /* checks that hold checkpoints off; under checkpoint_lock */
 	pthread_cond_t unheld;
 
 	/* workers */
@@ -53,15 +54,15 @@ struct cowbd_pool {
 	pthread_cond_t work;
 	pthread_t threads[3];
 	unsigned nthreads;
-	bool stopping;			/* under work_lock */
-	unsigned woken;			/* times; under work_lock */
+	bool stopping;  /* under work_lock */
+	unsigned woken; /* times; under work_lock */
 
 	/* clients; under e.lock */
 	struct cowbd_client *clients;
 	unsigned nclients;
 
 	char tail_state[320];
-	char note[256];			/* of opening: "the second superblock was damaged", "" none */
+	char note[256]; /* of opening: "the second superblock was damaged", "" none */
 };
 
 static inline struct cowbd_pool *pool_of(struct engine *e)
@@ -72,7 +73,8 @@ static inline struct cowbd_pool *pool_of(struct engine *e)
 /* ---- super.c ---- */
 
 /* Reads both copies, takes the newest valid one. *ret_note: what is wrong with the other, or "". */
-int super_read(struct store *s, struct disk_super *ret_super, char *ret_note, size_t note_len) MUST_CHECK;
+int super_read(struct store *s, struct disk_super *ret_super, char *ret_note,
+	       size_t note_len) MUST_CHECK;
 
 /* Writes next durably to both places, one after the other; sequence is set here. */
 int super_commit(struct cowbd_pool *p, const struct disk_super *next) MUST_CHECK;

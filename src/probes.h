@@ -11,18 +11,18 @@
 #include "config.h"
 
 enum fault_reason {
-	FAULT_UNMAPPED = 0,	/* demand-zero: nothing was there */
-	FAULT_SHARED = 1,	/* a snapshot or clone has it too */
+	FAULT_UNMAPPED = 0, /* demand-zero: nothing was there */
+	FAULT_SHARED = 1,   /* a snapshot or clone has it too */
 };
 
 #ifdef HAVE_SYS_SDT_H
 #include <sys/sdt.h>
-#define PROBE_FAULT(volume, block, reason, copied, n)                                             \
+#define PROBE_FAULT(volume, block, reason, copied, n)                                              \
 	DTRACE_PROBE5(cowbd, fault, volume, block, reason, copied, n)
 #else
-#define PROBE_FAULT(volume, block, reason, copied, n)                                             \
-	do {                                                                                      \
-		(void)(volume), (void)(block), (void)(reason), (void)(copied), (void)(n);         \
+#define PROBE_FAULT(volume, block, reason, copied, n)                                              \
+	do {                                                                                       \
+		(void)(volume), (void)(block), (void)(reason), (void)(copied), (void)(n);          \
 	} while (0)
 #endif
 

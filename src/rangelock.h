@@ -13,7 +13,7 @@
 
 #include "base.h"
 
-struct range_hold {		/* on the holder's stack */
+struct range_hold { /* on the holder's stack */
 	uint64_t first, end;
 	bool exclusive;
 	struct range_hold *next;

@@ -68,7 +68,7 @@ static int take_inner(struct engine *e, unsigned index, struct page *page, unsig
 		m = pages_write(e->pages, page);
 		m->entry[i] = put48(0);
 		taken++;
-		if (r == 1)	/* that one first */
+		if (r == 1) /* that one first */
 			return 0;
 	}
 	if (taken < CHILDREN_A_STEP) {
@@ -88,7 +88,8 @@ static int step(struct engine *e)
 
 	if (!dying_pick(e, journal_durable_seq(e->journal), &index, &d))
 		return 0;
-	if ((r = pages_prepare(e->pages, 4)) < 0 || (r = space_prepare(e->space, MAP_FANOUT + 2)) < 0 ||
+	if ((r = pages_prepare(e->pages, 4)) < 0 ||
+	    (r = space_prepare(e->space, MAP_FANOUT + 2)) < 0 ||
 	    (r = pages_get(e->pages, d.page, PAGE_MAP, &page)) < 0)
 		return r;
 	if (d.level == 0)
@@ -107,13 +108,13 @@ int reclaim_some(struct cowbd_pool *p)
 	if (r < 0)
 		return r;
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = 1;
 		for (unsigned i = 0; i < STEPS_A_HOLD && r > 0; i++) {
 			r = step(e);
 			any |= r > 0;
 		}
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r < 0 ? r : any;
 }
@@ -138,10 +139,10 @@ static struct progress look(struct engine *e)
 {
 	struct progress g;
 
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	g = (struct progress){space_waiting(e->space), space_dropped(e->space),
 			      space_leaving(e->space), e->ndying};
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return g;
 }
 
@@ -159,9 +160,9 @@ int reclaim_make_space(struct engine *e)
 		i++;
 	if (r < 0 || (r = checkpoint_run(e)) < 0)
 		return r;
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	g = look(e);
 	/* what waits for requests that still run is let go of when they end */
 	if (g.waiting && !g.dying && !g.dropped)

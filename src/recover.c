@@ -28,11 +28,11 @@
 
 struct replay {
 	struct cowbd_pool *p;
-	uint64_t last;		/* sequence of the last record applied */
+	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool durable;		/* what falls is free at once */
-	bool tail;		/* there is one to be replayed */
-	uint64_t *zones;	/* that records opened, to be allocated on the host again */
+	bool durable;    /* what falls is free at once */
+	bool tail;       /* there is one to be replayed */
+	uint64_t *zones; /* that records opened, to be allocated on the host again */
 	size_t nzones, room;
 };
 
@@ -51,7 +51,9 @@ static int set_aside(void *opaque, const struct record *r)
 	if (r->type != REC_MAP || r->length == 0)
 		return 0;
 	err = space_set_aside(e->space, block_zone(&e->geo, r->physical));
-	return err < 0 ? err : space_set_aside(e->space, block_zone(&e->geo, r->physical + r->length - 1));
+	return err < 0 ? err
+		       : space_set_aside(e->space,
+					 block_zone(&e->geo, r->physical + r->length - 1));
 }
 
 static int note_zone(struct replay *x, uint64_t zone)
@@ -82,7 +84,7 @@ static int apply_locked(struct replay *x, const struct record *r)
 	struct engine *e = &x->p->e;
 	int err = apply_replay(x->p->cat, r);
 
-	if (err == -ENOSPC && x->durable) {	/* the run had used again what fell before */
+	if (err == -ENOSPC && x->durable) { /* the run had used again what fell before */
 		settle_up_to(e, r->seq - 1);
 		err = apply_replay(x->p->cat, r);
 	}
@@ -98,9 +100,9 @@ static int apply(void *opaque, const struct record *r)
 	int err;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		err = apply_locked(x, r);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (err == -EAGAIN && (err = engine_need(e)) == 0);
 	if (err == 0 && r->type == REC_ZONE)
 		err = note_zone(x, r->zone);
@@ -110,9 +112,9 @@ static int apply(void *opaque, const struct record *r)
 
 static void settle_all(struct engine *e, uint64_t seq)
 {
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	settle_up_to(e, seq);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 /* First pass over the journal; the tail's follows, and only then is anything applied. */
@@ -130,7 +132,8 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 	struct journal_position from = *at, end;
 	int r;
 
-	if (!p->e.read_only && !MUTANT("open-without-sync") && (r = store_sync(p->e.store, NULL, 0)) < 0)	/* rule 6 */
+	if (!p->e.read_only && !MUTANT("open-without-sync") &&
+	    (r = store_sync(p->e.store, NULL, 0)) < 0) /* rule 6 */
 		return r;
 	x->durable = true;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
@@ -160,12 +163,17 @@ static int lost_tail(struct cowbd_pool *p, const char *why)
 	if (p->flags & COWBD_OPEN_LOST_TAIL) {
 		size_t len = strlen(p->note);
 
-		snprintf(p->note + len, sizeof p->note - len, "%sthe last session's tail is lost (%.120s): writes that were not flushed may be missing",
+		snprintf(p->note + len, sizeof p->note - len,
+			 "%sthe last session's tail is lost (%.120s): writes that were not flushed "
+			 "may be missing",
 			 len ? "; " : "", why);
 		return 0;
 	}
-	return fail(-ENODATA, "%s was not closed, and its volatile tail can't be used: %s; what was not flushed "
-		    "is lost: accept that with --lost-tail", p->path, why);
+	return fail(
+		-ENODATA,
+		"%s was not closed, and its volatile tail can't be used: %s; what was not flushed "
+		"is lost: accept that with --lost-tail",
+		p->path, why);
 }
 
 /* First pass over the old session's tail, where there must be one; before: the journal's last record. */
@@ -183,13 +191,15 @@ static int scan_tail(struct replay *x, uint64_t before)
 		return r;
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	if (memcmp(boot, s->boot_id, sizeof boot) != 0)
-		return 0;	/* the power was off: the tail went with it, as it should */
+		return 0; /* the power was off: the tail went with it, as it should */
 	if (path[0] == '\0')
 		return lost_tail(p, "that session kept none");
-	if (p->e.store->dev != get64(s->pool_dev) || p->e.store->ino != get64(s->pool_ino))	/* [RECOVER-1] */
+	if (p->e.store->dev != get64(s->pool_dev) ||
+	    p->e.store->ino != get64(s->pool_ino)) /* [RECOVER-1] */
 		return lost_tail(p, "this is a copy of the pool that it belongs to");
 	identity_of(p, &want);
-	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x, &tainted);
+	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x,
+		      &tainted);
 	if (r == -ENOENT || r == -ESTALE) {
 		char why[200];
 
@@ -199,10 +209,13 @@ static int scan_tail(struct replay *x, uint64_t before)
 	if (r < 0)
 		return r;
 	if (tainted && !(p->flags & COWBD_OPEN_AFTER_ERROR))
-		return fail(-EIO, "a sync failed in %s's last session: what was written near its end may be lost; "
-			    "go on with `serve --after-error`", p->path);
+		return fail(-EIO,
+			    "a sync failed in %s's last session: what was written near its end may "
+			    "be lost; "
+			    "go on with `serve --after-error`",
+			    p->path);
 	if (tainted)
-		(void)!store_drop_cache(p->e.store);	/* the superblock may not have got the flag */
+		(void)!store_drop_cache(p->e.store); /* the superblock may not have got the flag */
 	x->tail = !tainted;
 	return 0;
 }
@@ -222,7 +235,8 @@ static int replay_tail(struct replay *x)
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	identity_of(p, &want);
 	x->durable = MUTANT("tail-counts-durable");
-	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x, &tainted);
+	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x,
+		      &tainted);
 	p->e.stats.replayed_tail = x->last - before;
 	return r;
 }
@@ -239,15 +253,21 @@ static int load_super(struct cowbd_pool *p)
 	if (r < 0)
 		return r;
 	p->committed = e->super;
-	geometry_init(&e->geo, get64(e->super.zones), get64(e->super.journal_zones), get32(e->super.block_shift));
+	geometry_init(&e->geo, get64(e->super.zones), get64(e->super.journal_zones),
+		      get32(e->super.block_shift));
 	if (e->geo.zones * ZONE_BYTES > e->store->size)
-		return fail(-EUCLEAN, "%s is truncated: it has %" PRIu64 " bytes, and the pool %" PRIu64
-			    "; copy it again, whole", p->path, e->store->size, e->geo.zones * ZONE_BYTES);
+		return fail(-EUCLEAN,
+			    "%s is truncated: it has %" PRIu64 " bytes, and the pool %" PRIu64
+			    "; copy it again, whole",
+			    p->path, e->store->size, e->geo.zones * ZONE_BYTES);
 	p->was_clean = get32(e->super.flags) & SUPER_CLEAN;
 	if (get32(e->super.flags) & SUPER_TAINTED) {
 		if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
-			return fail(-EIO, "a sync failed in %s's last session: what was written near its end may "
-				    "be lost; go on with `serve --after-error`", p->path);
+			return fail(-EIO,
+				    "a sync failed in %s's last session: what was written near its "
+				    "end may "
+				    "be lost; go on with `serve --after-error`",
+				    p->path);
 		(void)!store_drop_cache(e->store);
 	}
 	return 0;
@@ -258,7 +278,8 @@ static int load_checkpoint(struct cowbd_pool *p)
 	struct engine *e = &p->e;
 	int r;
 
-	if ((r = pages_new(e->store, &e->geo, &e->super, &e->lock, p->cache_bytes, &e->pages)) < 0 ||
+	if ((r = pages_new(e->store, &e->geo, &e->super, &e->lock, p->cache_bytes, &e->pages)) <
+		    0 ||
 	    (r = space_new(e->store, &e->geo, e->pages, &e->epochs, &e->lock, &e->space)) < 0 ||
 	    (r = catalog_new(e, &p->cat)) < 0)
 		return r;
@@ -286,8 +307,9 @@ int recover(struct cowbd_pool *p)
 
 	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
 		return r;
-	at = (struct journal_position){get64(e->super.journal_offset), get64(e->super.journal_batch),
-				       get64(e->super.journal_chain), get64(e->super.cut)};
+	at = (struct journal_position){get64(e->super.journal_offset),
+				       get64(e->super.journal_batch), get64(e->super.journal_chain),
+				       get64(e->super.cut)};
 	x.last = at.seq;
 	if (!p->was_clean) {
 		/* a cut may have come between the copies: made equal before a slot or a zone that the other
@@ -384,12 +406,13 @@ int recover_begin_session(struct cowbd_pool *p)
 	r = new_journal(p, &next);
 	if (r < 0)
 		return r;
-	next.flags = put32(0);		/* neither clean nor tainted */
+	next.flags = put32(0); /* neither clean nor tainted */
 	memcpy(next.slot, e->super.slot, sizeof next.slot);
 	e->super = next;
 	space_set_journal(e->space, e->journal);
 	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
-	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e) : super_commit(p, &next);
+	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e)
+							     : super_commit(p, &next);
 	if (r == 0 && old_tail[0] && !p->was_clean)
 		unlink(old_tail);
 	return r;

@@ -52,11 +52,13 @@ int space_count(struct space *s, uint64_t unit, unsigned *ret_count)
 	if (MUTANT("reclaimed-reuse-early"))
 		n -= delta_get(&s->dropped, unit);
 	if (merged(s, z))
-		n += delta_get(&s->dropped_frozen, unit);	/* [SPACE-3] */
+		n += delta_get(&s->dropped_frozen, unit); /* [SPACE-3] */
 	else if (s->merging)
 		n += delta_get(&s->frozen, unit);
 	if (n < 0)
-		return fail(-EUCLEAN, "unit %" PRIu64 ": more references fell than there were; run cowbd check",
+		return fail(-EUCLEAN,
+			    "unit %" PRIu64
+			    ": more references fell than there were; run cowbd check",
 			    unit);
 	*ret_count = (unsigned)n;
 	return 0;
@@ -74,7 +76,8 @@ int space_true_count(struct space *s, uint64_t unit, unsigned *ret_count)
 	if (s->merging)
 		dropped += delta_get(&s->dropped_frozen, unit);
 	if ((int)n < dropped)
-		return fail(-EUCLEAN, "unit %" PRIu64 ": more references dropped than there were", unit);
+		return fail(-EUCLEAN, "unit %" PRIu64 ": more references dropped than there were",
+			    unit);
 	*ret_count = n - (unsigned)dropped;
 	return 0;
 }
@@ -175,7 +178,7 @@ void space_durable(struct space *s, uint64_t seq)
 	struct fall_batch *b = malloc(sizeof *b + n * sizeof b->fall[0]);
 
 	if (!b)
-		return;		/* they wait for the next time */
+		return; /* they wait for the next time */
 	b->n = n;
 	for (size_t i = 0; i < n; i++) {
 		const struct fall *f = &s->falls[(s->falls_first + i) % s->falls_room];
@@ -259,7 +262,7 @@ void space_cut(struct space *s)
 	freeze(&s->retype, &s->retype_frozen);
 	s->merging = true;
 	s->cuts++;
-	s->generation = UINT64_MAX;	/* nothing is merged yet */
+	s->generation = UINT64_MAX; /* nothing is merged yet */
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -308,7 +311,7 @@ int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged, ui
 	n += add_zones(&s->frozen, true, list + n);
 	n += add_zones(&s->dropped_frozen, true, list + n);
 	n += add_zones(&s->retype_frozen, false, list + n);
-	for (size_t i = 0; i < nstaged; i++)	/* page of zone header + i */
+	for (size_t i = 0; i < nstaged; i++) /* page of zone header + i */
 		list[n++] = staged[i] / ZONE_TWINS + staged[i] % ZONE_TWINS;
 	*ret_n = sort_unique(list, n);
 	*ret_zones = list;
@@ -326,7 +329,9 @@ static int merge_counts(struct space *s, uint64_t zone, struct disk_zone *z, uns
 		int change = delta_get(&s->frozen, unit) - delta_get(&s->dropped_frozen, unit);
 
 		if (n + change < 0 || n + change > (int)COUNT_MAX)
-			return fail(-EUCLEAN, "zone %" PRIu64 ", unit %u: count %d changes by %d; run cowbd check",
+			return fail(-EUCLEAN,
+				    "zone %" PRIu64
+				    ", unit %u: count %d changes by %d; run cowbd check",
 				    zone, i, n, change);
 		if (change)
 			z->count[i] = put16((uint16_t)(n + change));
@@ -368,8 +373,10 @@ static void update_summary(struct space *s, uint64_t zone, struct page *summary,
 	unsigned i = zone_index(s->geo, zone);
 	unsigned old_type = get16(sum->zone[i]) >> 12, old_used = get16(sum->zone[i]) & 0xfff;
 
-	g->data_zones = put16((uint16_t)(get16(g->data_zones) + (type == ZONE_DATA) - (old_type == ZONE_DATA)));
-	g->meta_zones = put16((uint16_t)(get16(g->meta_zones) + (type == ZONE_META) - (old_type == ZONE_META)));
+	g->data_zones = put16(
+		(uint16_t)(get16(g->data_zones) + (type == ZONE_DATA) - (old_type == ZONE_DATA)));
+	g->meta_zones = put16(
+		(uint16_t)(get16(g->meta_zones) + (type == ZONE_META) - (old_type == ZONE_META)));
 	if (old_type == ZONE_DATA)
 		g->used_blocks = put32(get32(g->used_blocks) - old_used);
 	if (old_type == ZONE_META)
@@ -399,11 +406,12 @@ int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation)
 
 	s->generation = generation;
 	struct disk_zone *z = pages_stage(s->pages, page);
-	int used = merge_counts(s, zone, z, info->type == ZONE_META ? ZONE_TWINS : s->geo->zone_blocks);
+	int used = merge_counts(s, zone, z,
+				info->type == ZONE_META ? ZONE_TWINS : s->geo->zone_blocks);
 
 	if (used < 0)
 		return used;
-	z->h.generation = put64(generation);	/* from here on it has its frozen deltas inside */
+	z->h.generation = put64(generation); /* from here on it has its frozen deltas inside */
 
 	unsigned type = info->type;
 
@@ -414,7 +422,8 @@ int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation)
 		type = ZONE_FREE_BACKED;
 	}
 	if (type == ZONE_FREE || type == ZONE_FREE_BACKED)
-		memset(z->count, 0, PAGE_BYTES - offsetof(struct disk_zone, count));	/* slots, too */
+		memset(z->count, 0,
+		       PAGE_BYTES - offsetof(struct disk_zone, count)); /* slots, too */
 	z->type = put16((uint16_t)type);
 	z->used = put16((uint16_t)used);
 	update_summary(s, zone, summary, groups, type, (unsigned)used);
@@ -444,7 +453,7 @@ static void release_dropped(struct space *s)
 	for (size_t i = 0; s->dropped_frozen.slot && i <= s->dropped_frozen.mask; i++)
 		if (delta_at(&s->dropped_frozen, i, &unit, &value)) {
 			b->fall[b->n].unit = unit;
-			b->fall[b->n++].last = false;	/* the merge has counted it already */
+			b->fall[b->n++].last = false; /* the merge has counted it already */
 			delta_add(&s->pending, unit, 1);
 		}
 	s->waiting += b->n;

@@ -56,8 +56,8 @@ static inline uint64_t page_unit(uint64_t page)
 	return page / ZONE_TWINS * ZONE_UNITS_MAX + page % ZONE_TWINS;
 }
 
-int space_new(struct store *s, const struct geometry *g, struct pages *pages,
-	      struct epochs *epochs, pthread_rwlock_t *lock, struct space **ret_space) MUST_CHECK;
+int space_new(struct store *s, const struct geometry *g, struct pages *pages, struct epochs *epochs,
+	      pthread_rwlock_t *lock, struct space **ret_space) MUST_CHECK;
 void space_free(struct space *s);
 
 /* Reads the group table.  No lock held, before anything else. */
@@ -145,8 +145,8 @@ void space_cut(struct space *s);
 
 /* Zones whose page must be written, sorted; staged: page numbers of zone pages that are staged
  * already (they gave slots to pages).  *ret_zones is malloc'd.  Lock shared. */
-int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged,
-		     uint64_t **ret_zones, size_t *ret_n) MUST_CHECK;
+int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged, uint64_t **ret_zones,
+		     size_t *ret_n) MUST_CHECK;
 
 /* Merges what was frozen into the zone's page, stages it and its summary.  Lock exclusive. -EAGAIN. */
 int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation) MUST_CHECK;
@@ -168,7 +168,7 @@ int space_grown(struct space *s) MUST_CHECK;
 struct space_info {
 	uint64_t zones, free_zones, data_zones, meta_zones, reserve_zones;
 	uint64_t used_blocks, used_pages, free_blocks;
-	uint64_t released;	/* units given free by reclaim */
+	uint64_t released; /* units given free by reclaim */
 };
 void space_get_info(const struct space *s, struct space_info *ret_info);
 

@@ -11,26 +11,26 @@
 #define ACTIVE_BUCKETS 256u
 
 enum zone_flags {
-	ZF_PREPARING = 1,	/* being allocated on the host, or zeroed */
-	ZF_READY = 2,		/* in the list of ready zones */
-	ZF_ACTIVE = 4,		/* has a struct active_zone */
-	ZF_LEAVING = 8,		/* free in the checkpoint being written, or just committed */
-	ZF_PUNCHING = 16,	/* its space is being given back */
-	ZF_ASIDE = 32,		/* replay: a record to come uses it */
+	ZF_PREPARING = 1, /* being allocated on the host, or zeroed */
+	ZF_READY = 2,     /* in the list of ready zones */
+	ZF_ACTIVE = 4,    /* has a struct active_zone */
+	ZF_LEAVING = 8,   /* free in the checkpoint being written, or just committed */
+	ZF_PUNCHING = 16, /* its space is being given back */
+	ZF_ASIDE = 32,    /* replay: a record to come uses it */
 };
 
 /* What is known of a zone while its group is loaded. */
 struct zone_info {
-	uint8_t type;		/* enum zone_type, now */
+	uint8_t type; /* enum zone_type, now */
 	uint8_t flags;
-	uint16_t used;		/* units not to be had: a hint, exact after each merge */
-	uint32_t used_in;	/* space.cuts when a claim in it last began or was mapped */
+	uint16_t used;    /* units not to be had: a hint, exact after each merge */
+	uint32_t used_in; /* space.cuts when a claim in it last began or was mapped */
 };
 
 struct group {
-	struct zone_info *zone;	/* [GROUP_ZONES], NULL: not loaded */
-	uint32_t data_zones, meta_zones;	/* exact */
-	int64_t used_blocks, used_pages;	/* hints, as zone_info.used */
+	struct zone_info *zone;          /* [GROUP_ZONES], NULL: not loaded */
+	uint32_t data_zones, meta_zones; /* exact */
+	int64_t used_blocks, used_pages; /* hints, as zone_info.used */
 };
 
 /* A zone that is allocated from, or has claims. */
@@ -44,7 +44,7 @@ struct active_zone {
 
 struct fall {
 	uint64_t unit;
-	uint64_t seq;		/* of the record that let it fall */
+	uint64_t seq; /* of the record that let it fall */
 	bool last;
 };
 
@@ -68,34 +68,34 @@ struct space {
 	struct journal *journal;
 
 	/* counts */
-	struct delta live, frozen;		/* changes of counts since the cut, before it */
-	struct delta dropped, dropped_frozen;	/* by reclaim: positive numbers */
-	struct delta pending;			/* unit -> references that wait to fall */
-	struct delta retype;			/* zones whose page must be written for its type */
+	struct delta live, frozen;            /* changes of counts since the cut, before it */
+	struct delta dropped, dropped_frozen; /* by reclaim: positive numbers */
+	struct delta pending;                 /* unit -> references that wait to fall */
+	struct delta retype;                  /* zones whose page must be written for its type */
 	struct delta retype_frozen;
 	uint32_t cuts;
-	bool merging;				/* frozen deltas are not all committed */
-	uint64_t generation;			/* of the checkpoint being merged */
-	struct fall *falls;			/* ring: not durable yet, ascending seq */
+	bool merging;        /* frozen deltas are not all committed */
+	uint64_t generation; /* of the checkpoint being merged */
+	struct fall *falls;  /* ring: not durable yet, ascending seq */
 	size_t falls_first, falls_n, falls_room;
 	struct fall_batch *batches, **batches_end;
-	struct fall_batch *release;		/* made ready for what reclaim dropped */
+	struct fall_batch *release; /* made ready for what reclaim dropped */
 	uint64_t waiting, released;
 
 	/* zones */
 	struct group *group;
 	uint64_t ngroups;
 	uint64_t free_zones, data_zones, meta_zones, reserve;
-	uint64_t scan_data, scan_meta, scan_free;	/* groups where the last search ended */
+	uint64_t scan_data, scan_meta, scan_free; /* groups where the last search ended */
 	uint64_t ready_data[READY_MAX], ready_meta[READY_MAX];
 	unsigned nready_data, nready_meta;
 	struct active_zone *active[ACTIVE_BUCKETS];
 	struct space_cursor meta_cursor;
-	uint64_t *leaving;			/* zones to be free once committed and settled */
+	uint64_t *leaving; /* zones to be free once committed and settled */
 	size_t nleaving, leaving_room;
-	size_t ncommitted;			/* the first of them that a commit covers */
-	uint64_t host_full_until;		/* ns: the host had no space a moment ago */
-	uint64_t *back;				/* free zones whose space can be given back */
+	size_t ncommitted;        /* the first of them that a commit covers */
+	uint64_t host_full_until; /* ns: the host had no space a moment ago */
+	uint64_t *back;           /* free zones whose space can be given back */
 	size_t nback, back_room;
 };
 

@@ -89,8 +89,8 @@ static int fail_io(const struct store *s, const struct store_io *io, int err)
 			    "%s of %" PRIu64 " bytes at %" PRIu64
 			    ": the file system that holds %s is full (%s)",
 			    what, length, io->offset, s->path, error_name(err));
-	return fail(io_error(err), "%s of %" PRIu64 " bytes at %" PRIu64 " of %s failed: %s",
-		    what, length, io->offset, s->path, error_name(err));
+	return fail(io_error(err), "%s of %" PRIu64 " bytes at %" PRIu64 " of %s failed: %s", what,
+		    length, io->offset, s->path, error_name(err));
 }
 
 int store_submit(struct store *s, struct store_io *ios, unsigned n)
@@ -145,7 +145,8 @@ static int check_change(const struct store *s, uint64_t offset, uint64_t length)
 	if (s->read_only)
 		return fail(-EROFS, "%s is open for reading only", s->path);
 	if (!in_bounds(s, offset, length))
-		return fail(-EINVAL, "range of %" PRIu64 " bytes at %" PRIu64 ": beyond the end of %s",
+		return fail(-EINVAL,
+			    "range of %" PRIu64 " bytes at %" PRIu64 ": beyond the end of %s",
 			    length, offset, s->path);
 	return 0;
 }
@@ -192,9 +193,9 @@ int store_grow(struct store *s, uint64_t size)
 	err = size > INT64_MAX ? -EFBIG : s->ops->grow(s, size);
 	if (is_host_full(err))
 		return fail(-ENOSPC, "%s can't grow to %" PRIu64 " bytes: %s", s->path, size,
-			    s->host_limit && size > s->host_limit ?
-				    "larger than its file system allows" :
-				    "the host has no room for it");
+			    s->host_limit && size > s->host_limit
+				    ? "larger than its file system allows"
+				    : "the host has no room for it");
 	if (err)
 		return fail(io_error(err), "growing %s failed: %s", s->path, error_name(err));
 	return 0;

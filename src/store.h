@@ -32,19 +32,19 @@
 struct store;
 
 enum {
-	STORE_WRITE = 1,	/* else a read */
-	STORE_DIRECT = 2,	/* through the direct way */
-	STORE_DURABLE = 4,	/* durable on return (with STORE_DIRECT | STORE_WRITE) */
+	STORE_WRITE = 1,   /* else a read */
+	STORE_DIRECT = 2,  /* through the direct way */
+	STORE_DURABLE = 4, /* durable on return (with STORE_DIRECT | STORE_WRITE) */
 };
 
 /* One I/O: len bytes at offset, from or into iov.  Short transfers are
  * continued inside; reading beyond the end of the store is -EIO. */
 struct store_io {
 	unsigned flags;
-	uint64_t offset;	/* bytes */
-	struct iovec *iov;	/* is not changed */
-	int niov;		/* 1 .. 1024 */
-	int result;		/* out: 0 or negative errno */
+	uint64_t offset;   /* bytes */
+	struct iovec *iov; /* is not changed */
+	int niov;          /* 1 .. 1024 */
+	int result;        /* out: 0 or negative errno */
 };
 
 /* A range of bytes, for syncing. */
@@ -53,7 +53,7 @@ struct store_range {
 };
 
 struct store_ops {
-	const char *name;	/* "file", "device", "sim" */
+	const char *name; /* "file", "device", "sim" */
 	int (*submit)(struct store *s, struct store_io *ios, unsigned n);
 	int (*sync)(struct store *s, const struct store_range *ranges, unsigned n);
 	int (*prealloc)(struct store *s, uint64_t offset, uint64_t length);
@@ -65,14 +65,15 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
-	uint64_t size;		/* bytes; changed by grow alone, under the caller's lock */
-	uint64_t host_limit;	/* bytes it can grow to, 0: as large as now (device) */
-	uint32_t data_align;	/* buffered I/O must be aligned to this: 1, or 512/4096 if opened direct */
+	uint64_t size;       /* bytes; changed by grow alone, under the caller's lock */
+	uint64_t host_limit; /* bytes it can grow to, 0: as large as now (device) */
+	uint32_t
+		data_align; /* buffered I/O must be aligned to this: 1, or 512/4096 if opened direct */
 	bool read_only;
-	bool sparse;		/* discard gives space back, untouched ranges take none */
-	uint64_t dev, ino;	/* identity of the file (of a device: its node); 0 for sim */
-	char path[4096];	/* absolute; "sim" */
-	const char *uring;	/* "io_uring", or why not: "sync (io_uring: EPERM)" */
+	bool sparse;       /* discard gives space back, untouched ranges take none */
+	uint64_t dev, ino; /* identity of the file (of a device: its node); 0 for sim */
+	char path[4096];   /* absolute; "sim" */
+	const char *uring; /* "io_uring", or why not: "sync (io_uring: EPERM)" */
 };
 
 /* Runs n I/Os, in no order, and returns when all have ended: 0, or the first
@@ -113,11 +114,11 @@ void store_close(struct store *s);
 /* ---- file and block device (store_file.c) -------------------------------- */
 
 enum {
-	STORE_OPEN_READ_ONLY = 1,	/* shared lock; works on a read-only file */
-	STORE_OPEN_CREATE = 2,		/* make the file, O_EXCL unless STORE_OPEN_FORCE */
-	STORE_OPEN_FORCE = 4,		/* with CREATE: an existing file is emptied */
-	STORE_OPEN_DATA_DIRECT = 8,	/* O_DIRECT for data too: data_align > 1 */
-	STORE_OPEN_NO_URING = 16,	/* plain system calls only */
+	STORE_OPEN_READ_ONLY = 1,   /* shared lock; works on a read-only file */
+	STORE_OPEN_CREATE = 2,      /* make the file, O_EXCL unless STORE_OPEN_FORCE */
+	STORE_OPEN_FORCE = 4,       /* with CREATE: an existing file is emptied */
+	STORE_OPEN_DATA_DIRECT = 8, /* O_DIRECT for data too: data_align > 1 */
+	STORE_OPEN_NO_URING = 16,   /* plain system calls only */
 };
 
 /* Opens a pool file or block device and locks it on every open file
@@ -141,29 +142,37 @@ enum sim_event_kind { SIM_WRITE, SIM_SYNC, SIM_DISCARD, SIM_PREALLOC, SIM_GROW, 
 
 struct sim_event {
 	enum sim_event_kind kind;
-	uint64_t offset, length;	/* bytes */
-	unsigned flags;			/* of a write */
-	void *data;			/* of a write, length bytes; owned by the log */
-	uint64_t mark;			/* of SIM_MARK: what the test said (an acknowledgement) */
-	uint64_t synced_upto;		/* of SIM_SYNC: events before this index are covered, */
-	uint64_t synced_from;		/* but none before this: a sync that failed took them in,
+	uint64_t offset, length; /* bytes */
+	unsigned flags;          /* of a write */
+	void *data;              /* of a write, length bytes; owned by the log */
+	uint64_t mark;           /* of SIM_MARK: what the test said (an acknowledgement) */
+	uint64_t synced_upto;    /* of SIM_SYNC: events before this index are covered, */
+	uint64_t synced_from;    /* but none before this: a sync that failed took them in,
 					   and the kernel calls their pages clean since */
 };
 
 struct sim_options {
-	uint64_t seed;		/* order of completions within one submit */
-	bool record;		/* keep a log of events */
-	bool locked;		/* as if another process had it: -EBUSY from what makes a store */
-	uint32_t data_align;	/* 1 unless said otherwise */
-	uint64_t host_limit;	/* bytes of space the "host" has; 0: no bound */
+	uint64_t seed;       /* order of completions within one submit */
+	bool record;         /* keep a log of events */
+	bool locked;         /* as if another process had it: -EBUSY from what makes a store */
+	uint32_t data_align; /* 1 unless said otherwise */
+	uint64_t host_limit; /* bytes of space the "host" has; 0: no bound */
 };
 
 /* Calls of one kind fail from the n-th on (1 = the next), count times (0 = for ever). */
-enum sim_fault_kind { SIM_FAULT_READ, SIM_FAULT_WRITE, SIM_FAULT_SYNC, SIM_FAULT_PREALLOC,
-		      SIM_FAULT_DISCARD, SIM_FAULT_ANY, SIM_FAULT_KINDS };
+enum sim_fault_kind {
+	SIM_FAULT_READ,
+	SIM_FAULT_WRITE,
+	SIM_FAULT_SYNC,
+	SIM_FAULT_PREALLOC,
+	SIM_FAULT_DISCARD,
+	SIM_FAULT_ANY,
+	SIM_FAULT_KINDS
+};
 
 /* An empty simulated store of size bytes (sparse in memory). */
-int store_sim_new(uint64_t size, const struct sim_options *opt, struct store **ret_store) MUST_CHECK;
+int store_sim_new(uint64_t size, const struct sim_options *opt,
+		  struct store **ret_store) MUST_CHECK;
 
 /* A store that holds what s would hold after its events [0, upto) with the
  * events in dropped (sorted indices, ndropped of them) never having reached
@@ -174,9 +183,9 @@ int store_sim_replay(struct store *s, size_t upto, const size_t *dropped, size_t
 
 /* A write of which only some sectors reached the disk. */
 struct sim_tear {
-	size_t event;		/* index of a SIM_WRITE */
-	const uint8_t *reached;	/* bit i % 8 of byte i / 8: its i-th sector is new */
-	uint64_t garbage;	/* 0: the other sectors are old; else the seed of garbage in
+	size_t event;           /* index of a SIM_WRITE */
+	const uint8_t *reached; /* bit i % 8 of byte i / 8: its i-th sector is new */
+	uint64_t garbage;       /* 0: the other sectors are old; else the seed of garbage in
 				   those bytes of them that the write was to change */
 };
 
@@ -204,7 +213,8 @@ void store_sim_mark(struct store *s, uint64_t mark);
 
 /* Replaces the fault of this kind; nth 0: none.  A call that fails changes nothing; each I/O of a
  * submit is a call.  SIM_FAULT_ANY counts every call, growth too.  err: an errno of either sign. */
-void store_sim_fault(struct store *s, enum sim_fault_kind kind, uint64_t nth, uint64_t count, int err);
+void store_sim_fault(struct store *s, enum sim_fault_kind kind, uint64_t nth, uint64_t count,
+		     int err);
 
 /* Calls of this kind so far, failed ones included. */
 uint64_t store_sim_calls(struct store *s, enum sim_fault_kind kind);

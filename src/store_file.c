@@ -54,10 +54,10 @@
 #define SYNC_FDS 4u
 #define SYNC_RANGES_MAX 64u
 #define PROBE_BYTES 4096u
-#define DISCARD_ALIGN 4096u	/* no device has larger sectors */
+#define DISCARD_ALIGN 4096u /* no device has larger sectors */
 
 struct file {
-	struct store s;		/* first */
+	struct store s; /* first */
 	struct fileio io;
 	const struct hostfs *fs;
 	bool device;
@@ -66,8 +66,8 @@ struct file {
 	pthread_mutex_t lock;
 	pthread_cond_t sync_freed;
 	int sync_fd[SYNC_FDS];
-	unsigned sync_free;	/* mask; under lock */
-	bool sync_failed;	/* [FILE-3]; under lock */
+	unsigned sync_free; /* mask; under lock */
+	bool sync_failed;   /* [FILE-3]; under lock */
 
 	char uring_text[64];
 };
@@ -103,8 +103,8 @@ static int write_back(int fd, const struct store_range *r, unsigned flags)
 /* Ranged fdatasync, which system calls don't offer. */
 static int sync_one(int fd, uint64_t offset, uint32_t length)
 {
-	struct uring_op op = {.kind = URING_FDATASYNC, .fd = fd, .offset = offset,
-			      .length = length};
+	struct uring_op op = {
+		.kind = URING_FDATASYNC, .fd = fd, .offset = offset, .length = length};
 	struct uring *ring = uring_get(NULL);
 
 	if (!ring)
@@ -339,10 +339,10 @@ static const struct store_ops device_ops = {
 /* What an open is about. */
 struct request {
 	const char *path;
-	unsigned flags;		/* STORE_OPEN_... */
+	unsigned flags; /* STORE_OPEN_... */
 	uint64_t deadline_ns;
 	bool device;
-	bool created;		/* the file is ours to remove if opening fails */
+	bool created; /* the file is ours to remove if opening fails */
 };
 
 static bool read_only(const struct request *r)
@@ -373,7 +373,7 @@ static int open_one(const char *path, bool read_only, int extra)
 {
 	int flags = O_CLOEXEC | extra | (read_only ? O_RDONLY : O_RDWR), fd = -1;
 
-	if (read_only)		/* reading leaves no trace, where we may ask for that */
+	if (read_only) /* reading leaves no trace, where we may ask for that */
 		fd = open(path, flags | O_NOATIME, 0600);
 	if (fd < 0)
 		fd = open(path, flags, 0600);
@@ -600,7 +600,8 @@ static struct file *file_new(const struct request *r)
 
 int store_file_open(const char *path, unsigned flags, unsigned wait_ms, struct store **ret_store)
 {
-	struct request r = {.path = path, .flags = flags,
+	struct request r = {.path = path,
+			    .flags = flags,
 			    .deadline_ns = now_ns() + wait_ms * UINT64_C(1000000)};
 	struct file *f;
 	int err;

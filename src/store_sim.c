@@ -29,40 +29,40 @@
 
 /* Content of a page; a page without content reads as zeros. */
 struct sim_data {
-	unsigned users;		/* atomic */
+	unsigned users; /* atomic */
 	uint8_t bytes[SIM_PAGE];
 };
 
 /* Open-addressed hash table of the pages that take space, by number. */
 struct sim_slot {
-	uint64_t key;		/* page number + 1; 0: empty */
-	struct sim_data *data;	/* NULL: allocated, zero */
+	uint64_t key;          /* page number + 1; 0: empty */
+	struct sim_data *data; /* NULL: allocated, zero */
 };
 
 struct sim_disk {
 	struct sim_slot *slot;
-	size_t slots;		/* power of two, or 0 */
-	size_t used;		/* pages that take space */
+	size_t slots; /* power of two, or 0 */
+	size_t used;  /* pages that take space */
 };
 
 struct sim_fault {
-	uint64_t first;		/* number of the first call that fails; 0: none */
-	uint64_t count;		/* 0: for ever */
+	uint64_t first; /* number of the first call that fails; 0: none */
+	uint64_t count; /* 0: for ever */
 	int err;
 };
 
 struct sim {
-	struct store s;		/* first */
-	pthread_mutex_t lock;	/* protects all below, and changes of s.size */
+	struct store s;       /* first */
+	pthread_mutex_t lock; /* protects all below, and changes of s.size */
 	struct sim_options opt;
-	uint64_t random;	/* state of the order of completions */
+	uint64_t random; /* state of the order of completions */
 	bool cut;
 	struct sim_disk now;
-	struct sim_disk base;	/* if opt.record */
+	struct sim_disk base; /* if opt.record */
 	uint64_t base_size;
 	struct sim_event *event;
 	size_t events, event_room;
-	size_t failed_upto;	/* [SIM-1] */
+	size_t failed_upto; /* [SIM-1] */
 	uint64_t calls[SIM_FAULT_KINDS];
 	struct sim_fault fault[SIM_FAULT_KINDS];
 };
@@ -74,7 +74,7 @@ static struct sim *sim_of(struct store *s)
 
 static uint64_t next_random(uint64_t *state)
 {
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);	/* splitmix64 */
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
 
 	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -408,7 +408,7 @@ static int sim_submit(struct store *s, struct store_io *ios, unsigned n)
 	struct sim *sim = sim_of(s);
 
 	WITH_LOCK_UNTIL_END(&sim->lock);
-	for (unsigned i = 0; i < n && order; i++) {	/* a random order of 0 .. n - 1 */
+	for (unsigned i = 0; i < n && order; i++) { /* a random order of 0 .. n - 1 */
 		unsigned j = (unsigned)(next_random(&sim->random) % (i + 1));
 
 		order[i] = order[j];
@@ -441,8 +441,10 @@ static int sim_sync(struct store *s, const struct store_range *ranges, unsigned 
 	for (unsigned i = 0; i < MAX(n, 1) && !err; i++) {
 		const struct store_range *r = n ? &ranges[i] : &all;
 
-		log_add(sim, &(struct sim_event){.kind = SIM_SYNC, .offset = r->offset,
-						 .length = r->length, .synced_upto = upto,
+		log_add(sim, &(struct sim_event){.kind = SIM_SYNC,
+						 .offset = r->offset,
+						 .length = r->length,
+						 .synced_upto = upto,
 						 .synced_from = sim->failed_upto});
 	}
 	return err;
@@ -616,16 +618,11 @@ static int apply(struct sim_disk *d, uint64_t *size, const struct sim_event *e,
 	switch (e->kind) {
 	case SIM_WRITE:
 		return tear ? apply_torn(d, e, len, tear) : disk_write(d, e->offset, e->data, len);
-	case SIM_DISCARD:
-		return len ? disk_discard(d, e->offset, len) : 0;
-	case SIM_PREALLOC:
-		return len ? disk_allocate(d, e->offset, len) : 0;
-	case SIM_GROW:
-		*size = e->length;
-		return 0;
+	case SIM_DISCARD: return len ? disk_discard(d, e->offset, len) : 0;
+	case SIM_PREALLOC: return len ? disk_allocate(d, e->offset, len) : 0;
+	case SIM_GROW: *size = e->length; return 0;
 	case SIM_SYNC:
-	case SIM_MARK:
-		return 0;
+	case SIM_MARK: return 0;
 	}
 	return -EINVAL;
 }

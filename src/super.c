@@ -35,7 +35,8 @@ int super_read(struct store *s, struct disk_super *ret_super, char *ret_note, si
 	ret_note[0] = '\0';
 	r[0] = read_copy(s, 0, &copy[0]);
 	if (r[0] < 0)
-		snprintf(ret_note, note_len, "the first copy of the superblock is damaged (%.150s); the second is used",
+		snprintf(ret_note, note_len,
+			 "the first copy of the superblock is damaged (%.150s); the second is used",
 			 error_message());
 	r[1] = read_copy(s, 1, &copy[1]);
 	if (r[0] < 0 && r[1] < 0) {
@@ -44,7 +45,8 @@ int super_read(struct store *s, struct disk_super *ret_super, char *ret_note, si
 		return r[0];
 	}
 	if (r[1] < 0)
-		snprintf(ret_note, note_len, "the second copy of the superblock is damaged (%.150s); the first is used",
+		snprintf(ret_note, note_len,
+			 "the second copy of the superblock is damaged (%.150s); the first is used",
 			 error_message());
 	if (r[0] < 0 || r[1] < 0) {
 		*ret_super = copy[r[0] < 0 ? 1 : 0];
@@ -53,10 +55,14 @@ int super_read(struct store *s, struct disk_super *ret_super, char *ret_note, si
 	uint64_t a = get64(copy[0].sequence), b = get64(copy[1].sequence);
 
 	if (memcmp(copy[0].uuid, copy[1].uuid, sizeof copy[0].uuid) != 0)
-		return fail(-EUCLEAN, "the two copies of the superblock are of different pools; run cowbd check");
-	if ((a > b ? a - b : b - a) > 1)	/* [SUPER-2] */
-		snprintf(ret_note, note_len, "one copy of the superblock is older than it can be (sequence %" PRIu64
-			 " and %" PRIu64 "); the newer is used", a, b);
+		return fail(
+			-EUCLEAN,
+			"the two copies of the superblock are of different pools; run cowbd check");
+	if ((a > b ? a - b : b - a) > 1) /* [SUPER-2] */
+		snprintf(ret_note, note_len,
+			 "one copy of the superblock is older than it can be (sequence %" PRIu64
+			 " and %" PRIu64 "); the newer is used",
+			 a, b);
 	*ret_super = copy[a > b ? 0 : 1];
 	return 0;
 }
@@ -70,7 +76,8 @@ static int write_copy(struct cowbd_pool *p, struct disk_super *super)
 	super->sequence = put64(seq);
 	memcpy(buf, super, PAGE_BYTES);
 	page_seal(buf, PAGE_SUPER, super->uuid, offset, get64(super->h.generation));
-	return store_write(p->e.store, STORE_WRITE | STORE_DIRECT | STORE_DURABLE, offset, buf, PAGE_BYTES);
+	return store_write(p->e.store, STORE_WRITE | STORE_DIRECT | STORE_DURABLE, offset, buf,
+			   PAGE_BYTES);
 }
 
 int super_commit(struct cowbd_pool *p, const struct disk_super *next)
@@ -82,7 +89,7 @@ int super_commit(struct cowbd_pool *p, const struct disk_super *next)
 	super.sequence = p->committed.sequence;
 	r = write_copy(p, &super);
 	if (r == 0 && !MUTANT("one-superblock"))
-		r = write_copy(p, &super);	/* [SUPER-1] */
+		r = write_copy(p, &super); /* [SUPER-1] */
 	if (r == 0)
 		p->committed = super;
 	pthread_mutex_unlock(&p->super_lock);
@@ -95,8 +102,8 @@ void super_taint(struct engine *e)
 	struct disk_super super;
 
 	if (pthread_mutex_trylock(&p->super_lock) != 0)
-		return;		/* it failed in the middle of a commit; the tail has the flag */
-	super = p->committed;	/* [SUPER-3] */
+		return;       /* it failed in the middle of a commit; the tail has the flag */
+	super = p->committed; /* [SUPER-3] */
 	super.flags = put32(get32(super.flags) | SUPER_TAINTED);
 	if (write_copy(p, &super) == 0)
 		p->committed = super;

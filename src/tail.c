@@ -35,7 +35,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define TMPFS_TYPE 0x01021994	/* statfs(2) */
+#define TMPFS_TYPE 0x01021994 /* statfs(2) */
 #define NEW_SUFFIX ".new"
 
 static_assert(RECORD_BYTES_MAX <= TAIL_OVERHANG, "a record fits behind the end of the ring");
@@ -103,7 +103,8 @@ static const char *header_damage(const struct disk_tail *h, const uint8_t uuid[1
 /* Maps [offset, offset + len) of fd at addr, in the room that was reserved. */
 static int map_at(uint8_t *addr, size_t len, int fd, uint64_t offset)
 {
-	void *p = mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+	void *p =
+		mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
 
 	return p == MAP_FAILED ? fail(-errno, "mapping the pending ring: %m") : 0;
 }
@@ -155,8 +156,10 @@ static int allocate_file(int fd, const char *path, uint64_t bytes)
 		err = posix_fallocate(fd, 0, (off_t)bytes);
 	} while (err == EINTR);
 	if (err == ENOSPC || err == EDQUOT)
-		return fail(-ENOSPC, "%s: no room for the volatile tail, the tmpfs is full: "
-			    "%" PRIu64 " KiB needed", path, bytes >> 10);
+		return fail(-ENOSPC,
+			    "%s: no room for the volatile tail, the tmpfs is full: "
+			    "%" PRIu64 " KiB needed",
+			    path, bytes >> 10);
 	if (err)
 		return fail(-err, "%s: allocating it: %s", path, strerror(err));
 	return 0;
@@ -286,11 +289,11 @@ static uint64_t image_length(const struct tail_image *image)
 
 	while (done < image->ring_bytes && (n = image_record(image, done, &r)) > 0) {
 		if (done && r.seq != seq + 1)
-			break;	/* [TAIL-1] */
+			break; /* [TAIL-1] */
 		seq = r.seq;
 		done += n;
 		if (!r.more)
-			whole = done;	/* [TAIL-4] */
+			whole = done; /* [TAIL-4] */
 	}
 	return whole;
 }
@@ -308,8 +311,10 @@ static int image_visit(const struct tail_image *image, uint64_t after, record_vi
 		if (r.seq <= after)
 			continue;
 		if (r.seq != after + 1)
-			return fail(-EUCLEAN, "tail does not follow: it goes on with record %" PRIu64
-				    ", the journal ends with %" PRIu64, r.seq, after);
+			return fail(-EUCLEAN,
+				    "tail does not follow: it goes on with record %" PRIu64
+				    ", the journal ends with %" PRIu64,
+				    r.seq, after);
 		err = visit(opaque, &r);
 		if (err < 0)
 			return err;
@@ -329,8 +334,8 @@ static int open_old(const char *path, uint64_t dev, uint64_t ino, int *ret_fd, u
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(-errno, "%s: opening the tail: %m", path);
 	if (!S_ISREG(st.st_mode) || st.st_dev != dev || st.st_ino != ino)
-		return fail(-ENOENT, "%s: not the tail of that session, another file is in its place",
-			    path);
+		return fail(-ENOENT,
+			    "%s: not the tail of that session, another file is in its place", path);
 	*ret_fd = fd;
 	*ret_bytes = (uint64_t)st.st_size;
 	fd = -1;
@@ -340,7 +345,10 @@ static int open_old(const char *path, uint64_t dev, uint64_t ino, int *ret_fd, u
 int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_identity *want,
 	      uint64_t after, record_visit visit, void *opaque, bool *ret_tainted)
 {
-	union { struct disk_tail h; uint8_t bytes[PAGE_BYTES]; } page;
+	union {
+		struct disk_tail h;
+		uint8_t bytes[PAGE_BYTES];
+	} page;
 	int fd CLEANUP_CLOSE = -1;
 	uint8_t *ring CLEANUP_FREE = NULL;
 	struct tail_image image;
@@ -400,7 +408,7 @@ int tail_boot_id(uint8_t boot_id[16])
 		int value = hex_digit(text[i]);
 
 		if (value < 0)
-			continue;	/* the dashes */
+			continue; /* the dashes */
 		id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | value);
 		digits++;
 	}

@@ -10,21 +10,22 @@
 
 #include "journal.h"
 
-#define TAIL_OVERHANG PAGE_BYTES	/* bytes of the ring's front that follow its end again */
+#define TAIL_OVERHANG PAGE_BYTES /* bytes of the ring's front that follow its end again */
 
 /* Mapped memory: header page, ring, and the ring's first page once more, so
  * that a record may run over the end. */
 struct tail {
 	struct disk_tail *header;
 	uint8_t *ring;
-	uint64_t ring_bytes;	/* a multiple of 4 KiB */
-	uint64_t dev, ino;	/* of the file */
-	char *path;		/* of the file; NULL: memory without a name */
+	uint64_t ring_bytes; /* a multiple of 4 KiB */
+	uint64_t dev, ino;   /* of the file */
+	char *path;          /* of the file; NULL: memory without a name */
 };
 
 /* Maps a ring of zeros; with opt->tail_path in a new file there, in place of an older one.
  * On failure no file is left behind, and an older one is as it was. */
-int tail_map(const struct journal_options *opt, uint64_t ring_bytes, struct tail *ret_tail) MUST_CHECK;
+int tail_map(const struct journal_options *opt, uint64_t ring_bytes,
+	     struct tail *ret_tail) MUST_CHECK;
 
 /* Unmaps; removes the file too if remove, unless another one has taken its place. */
 void tail_unmap(struct tail *t, bool remove);

@@ -20,21 +20,21 @@
 
 struct uring {
 	struct io_uring ring;
-	unsigned forks;		/* value of fork_count when it was made */
-	unsigned in_flight;	/* submitted, no completion seen */
-	bool broken;		/* the submission queue holds what was never submitted */
-	struct uring_op *ops;	/* of the batch under way */
+	unsigned forks;       /* value of fork_count when it was made */
+	unsigned in_flight;   /* submitted, no completion seen */
+	bool broken;          /* the submission queue holds what was never submitted */
+	struct uring_op *ops; /* of the batch under way */
 };
 
 /* Changed in the child of a fork alone, when it has one thread. */
 static unsigned fork_count;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;	/* frees a thread's ring at its end */
+static pthread_key_t key; /* frees a thread's ring at its end */
 static bool key_made;
 
 static _Thread_local struct uring *mine;
-static _Thread_local int refused;	/* why this thread has none, 0: not tried */
+static _Thread_local int refused; /* why this thread has none, 0: not tried */
 
 static void count_fork(void)
 {
@@ -66,8 +66,8 @@ static void drop_mine(void)
 static int init_ring(struct io_uring *ring)
 {
 	static const unsigned choices[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,	/* 6.1 */
-		IORING_SETUP_COOP_TASKRUN,					/* 5.19 */
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, /* 6.1 */
+		IORING_SETUP_COOP_TASKRUN,                               /* 5.19 */
 		0,
 	};
 	int ret = -EINVAL;
@@ -107,7 +107,7 @@ static int make_mine(void)
 
 struct uring *uring_get(int *ret_err)
 {
-	if (mine && mine->forks != fork_count)	/* [URING-2] */
+	if (mine && mine->forks != fork_count) /* [URING-2] */
 		drop_mine();
 	if (!mine && !refused)
 		refused = make_mine();

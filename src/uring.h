@@ -12,7 +12,7 @@
 
 #include "base.h"
 
-#define URING_DEPTH 64u		/* operations in one batch, at most */
+#define URING_DEPTH 64u /* operations in one batch, at most */
 
 struct uring;
 
@@ -21,12 +21,12 @@ enum uring_kind { URING_READ, URING_WRITE, URING_FDATASYNC };
 struct uring_op {
 	enum uring_kind kind;
 	int fd;
-	int rw_flags;			/* RWF_... */
-	const struct iovec *iov;	/* READ, WRITE: must live until uring_finish() */
+	int rw_flags;            /* RWF_... */
+	const struct iovec *iov; /* READ, WRITE: must live until uring_finish() */
 	unsigned niov;
-	uint64_t offset;		/* bytes */
-	uint32_t length;		/* FDATASYNC: bytes */
-	int64_t result;			/* out: bytes, or -errno; -ECANCELED: never submitted,
+	uint64_t offset; /* bytes */
+	uint32_t length; /* FDATASYNC: bytes */
+	int64_t result;  /* out: bytes, or -errno; -ECANCELED: never submitted,
 					   do it by a plain system call */
 };
 

@@ -50,11 +50,11 @@ static int root_of(struct cowbd_pool *p, const char *name, struct map_root *ret)
 	struct object *o;
 	int r;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	r = catalog_find(p->cat, name, &o);
 	if (r == 0)
 		*ret = o->map;
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	return r;
 }
 
@@ -65,7 +65,7 @@ int cowbd_usage(struct cowbd_pool *p, const char *name, struct cowbd_usage *ret_
 	uint64_t token;
 	int r;
 
-	token = epoch_enter(&p->e.epochs);	/* pages freed from now on aren't reused */
+	token = epoch_enter(&p->e.epochs); /* pages freed from now on aren't reused */
 	r = root_of(p, name, &root);
 	if (r == 0 && root.entry)
 		r = usage_below(&p->e, root.entry, root.depth - 1, true, &u);
@@ -79,14 +79,15 @@ int cowbd_usage(struct cowbd_pool *p, const char *name, struct cowbd_usage *ret_
 
 struct simulation {
 	struct engine *e;
-	struct delta dropped;	/* references that the set lets go of, of what isn't gone yet */
+	struct delta dropped; /* references that the set lets go of, of what isn't gone yet */
 	uint64_t bytes;
 };
 
 /* One reference to what entry names is let go of: 1 if it was the last. */
 static int let_go(struct simulation *s, uint64_t entry, bool page)
 {
-	uint64_t unit = page ? page_unit(entry_number(entry)) : block_unit(&s->e->geo, entry_number(entry));
+	uint64_t unit = page ? page_unit(entry_number(entry))
+			     : block_unit(&s->e->geo, entry_number(entry));
 	unsigned count;
 	int r = walk_count(s->e, entry, page, &count);
 
@@ -114,7 +115,8 @@ static int simulate(struct simulation *s, uint64_t entry, unsigned level)
 	r = walk_read(s->e, entry_number(entry), entries);
 	for (unsigned i = 0; i < MAP_FANOUT && r >= 0; i++)
 		if (entries[i])
-			r = level ? simulate(s, entries[i], level - 1) : let_go(s, entries[i], false);
+			r = level ? simulate(s, entries[i], level - 1)
+				  : let_go(s, entries[i], false);
 	return r < 0 ? r : 0;
 }
 
@@ -146,7 +148,8 @@ static int collect(struct cowbd_pool *p, const char *const *names, size_t n, uns
 			return r;
 		if (!in_set(set, o->id))
 			set->ids[set->n++] = o->id;
-		for (const struct object *k = o->snapshots; k && (flags & COWBD_RECURSIVE); k = k->older)
+		for (const struct object *k = o->snapshots; k && (flags & COWBD_RECURSIVE);
+		     k = k->older)
 			if (!in_set(set, k->id))
 				set->ids[set->n++] = k->id;
 	}
@@ -161,11 +164,11 @@ static int simulate_set(struct cowbd_pool *p, const struct set *set, struct simu
 		struct map_root root = {0};
 		const struct object *o;
 
-		pthread_rwlock_rdlock(&p->e.lock);
+		metalock_shared(&p->e.lock);
 		o = catalog_by_id(p->cat, set->ids[i]);
 		if (o)
 			root = o->map;
-		pthread_rwlock_unlock(&p->e.lock);
+		metalock_drop(&p->e.lock);
 		if (root.entry)
 			r = simulate(s, root.entry, root.depth - 1);
 	}
@@ -180,9 +183,9 @@ int cowbd_remove_frees(struct cowbd_pool *p, const char *const *names, size_t n,
 	uint64_t token = epoch_enter(&p->e.epochs);
 	int r;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	r = collect(p, names, n, flags, &set);
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	if (r == 0)
 		r = simulate_set(p, &set, &s);
 	epoch_exit(&p->e.epochs, token);

@@ -63,8 +63,8 @@ int volume_reaches(const struct engine *e, const struct object *o, uint64_t end)
 /* ---- segments of a request ------------------------------------------------------------------ */
 
 struct segment {
-	uint64_t offset;	/* in the pool; 0: unmapped */
-	uint64_t len;		/* bytes */
+	uint64_t offset; /* in the pool; 0: unmapped */
+	uint64_t len;    /* bytes */
 };
 
 /* Adds an extent that continues the request; merges with the last one where they touch. */
@@ -72,7 +72,8 @@ static void add_segment(struct segment *seg, unsigned *n, uint64_t offset, uint6
 {
 	struct segment *last = *n ? &seg[*n - 1] : NULL;
 
-	if (last && (offset ? last->offset && last->offset + last->len == offset : last->offset == 0))
+	if (last &&
+	    (offset ? last->offset && last->offset + last->len == offset : last->offset == 0))
 		last->len += len;
 	else
 		seg[(*n)++] = (struct segment){offset, len};
@@ -114,9 +115,9 @@ static int segments(struct engine *e, const struct object *o, uint64_t offset, u
 	int r;
 
 	do {
-		pthread_rwlock_rdlock(&e->lock);
+		metalock_shared(&e->lock);
 		r = find_segments(e, o, offset, len, owned, seg, ret_n, ret_len);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r;
 }
@@ -175,8 +176,8 @@ static int submit(struct engine *e, unsigned flags, const struct segment *seg, u
 		if (seg[i].offset == 0) {
 			memset(buf, 0, seg[i].len);
 		} else if (!aligned(e, seg[i].offset, seg[i].len)) {
-			r = flags & STORE_WRITE ? write_unaligned(e, seg[i].offset, buf, seg[i].len) :
-						  read_unaligned(e, seg[i].offset, buf, seg[i].len);
+			r = flags & STORE_WRITE ? write_unaligned(e, seg[i].offset, buf, seg[i].len)
+						: read_unaligned(e, seg[i].offset, buf, seg[i].len);
 		} else {
 			iov[k] = (struct iovec){buf, seg[i].len};
 			io[k] = (struct store_io){flags, seg[i].offset, &iov[k], 1, 0};
@@ -194,7 +195,7 @@ int volume_read(struct catalog *c, struct object *o, void *buf, uint64_t len, ui
 {
 	struct engine *e = c->engine;
 	struct segment seg[SEGMENTS];
-	uint64_t token = epoch_enter(&e->epochs), done;	/* [VOLUME-3] */
+	uint64_t token = epoch_enter(&e->epochs), done; /* [VOLUME-3] */
 	unsigned n;
 	int r = 0;
 
@@ -237,13 +238,15 @@ static int write_prefix(const struct piece *p, uint64_t *ret_done)
 	struct engine *e = p->e;
 	struct rangelock *ranges = &p->o->io->ranges;
 	uint64_t first = piece_first(p), end = first + piece_blocks(p);
-	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers);	/* [VOLUME-3] */
+	uint64_t token = epoch_enter(&e->epochs),
+		 writer = epoch_enter(&e->writers); /* [VOLUME-3] */
 	struct range_hold hold;
 	int r = 0;
 
 	*ret_done = 0;
-	if (aligned(e, p->offset, p->len)) {
-		rangelock_hold(ranges, &hold, first, end, false);	/* [VOLUME-2] */
+	if (aligned(e, p->offset, p->len) &&
+	    !atomic_load_explicit(&p->o->io->faulting, memory_order_relaxed)) {
+		rangelock_hold(ranges, &hold, first, end, false); /* [VOLUME-2] */
 		r = write_in_place(p, ret_done);
 		rangelock_drop(ranges, &hold);
 	}
@@ -269,14 +272,16 @@ static int wait_for_space(struct engine *e, int r)
 	return r == -ENOSPC ? fail(-ENOSPC, "%s", why) : r;
 }
 
-int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t len, uint64_t offset)
+int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t len,
+		 uint64_t offset)
 {
 	struct engine *e = c->engine;
 	struct piece p = {.cat = c, .e = e, .o = o, .buf = buf, .offset = offset};
 	int r = engine_writable(e);
 
 	while (len && r == 0) {
-		uint64_t leaf_end = map_leaf_end(p.offset >> e->geo.block_shift) << e->geo.block_shift;
+		uint64_t leaf_end = map_leaf_end(p.offset >> e->geo.block_shift)
+				    << e->geo.block_shift;
 		uint64_t done = 0;
 
 		p.len = MIN(len, leaf_end - p.offset);
@@ -303,7 +308,8 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 
 	if (o->gone)
 		return fail(-ENOENT, "the volume was deleted");
-	if ((r = engine_writable(e)) < 0 || (r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
+	if ((r = engine_writable(e)) < 0 ||
+	    (r = map_step_prepare(e, &o->map, *block, end, &step)) < 0 ||
 	    (r = catalog_touch(c, o->id)) < 0)
 		return r;
 	if (step.kind != MAP_STEP_SKIP) {
@@ -324,7 +330,8 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 
 /* Unmaps whole blocks; the lock is let go between the steps.  end: UINT64_MAX for all from first, since
  * the volume ends at reach or before; -ESTALE: it doesn't any more. */
-static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end, uint64_t reach)
+static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end,
+			uint64_t reach)
 {
 	struct engine *e = c->engine;
 	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers), all;
@@ -332,15 +339,17 @@ static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uin
 	int r;
 
 	rangelock_hold(&o->io->ranges, &hold, first, end, true);
-	pthread_rwlock_rdlock(&e->lock);	/* neither changes while the range is held */
+	metalock_shared(&e->lock); /* neither changes while the range is held */
 	all = map_span(o->map.depth);
-	r = end == UINT64_MAX && reach < o->size ? -ESTALE : volume_reaches(e, o, first << e->geo.block_shift);
-	pthread_rwlock_unlock(&e->lock);
+	r = end == UINT64_MAX && reach < o->size
+		    ? -ESTALE
+		    : volume_reaches(e, o, first << e->geo.block_shift);
+	metalock_drop(&e->lock);
 	while (first < MIN(end, all) && r == 0) {
 		do {
-			pthread_rwlock_wrlock(&e->lock);
+			metalock_exclusive(&e->lock);
 			r = unmap_step(c, o, &first, end);
-			pthread_rwlock_unlock(&e->lock);
+			metalock_drop(&e->lock);
 		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	}
 	rangelock_drop(&o->io->ranges, &hold);
@@ -389,9 +398,9 @@ static void whole_blocks(struct engine *e, const struct object *o, uint64_t len,
 	uint64_t bytes = e->geo.block_bytes;
 
 	*ret_first = round_up(offset, bytes) / bytes;
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	*ret_end = offset + len >= o->size ? UINT64_MAX : (offset + len) / bytes;
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
@@ -403,7 +412,7 @@ int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offs
 	if (r < 0 || len == 0)
 		return r;
 	whole_blocks(e, o, len, offset, &first, &end);
-	if (first >= end)	/* within one block, or over one edge */
+	if (first >= end) /* within one block, or over one edge */
 		return zero_part(c, o, len, offset);
 	r = zero_part(c, o, MIN(first * bytes - offset, len), offset);
 	if (r == 0 && end != UINT64_MAX)
@@ -432,7 +441,7 @@ int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offs
 	r = unmap_blocks(c, o, first, end, offset + len);
 	if (r == -ESTALE)
 		return volume_trim(c, o, len, offset);
-	return r == -ENOSPC ? 0 : r;	/* no page left for it: a trim may do nothing */
+	return r == -ENOSPC ? 0 : r; /* no page left for it: a trim may do nothing */
 }
 
 /* ---- flush ---------------------------------------------------------------------------------------------------- */
@@ -449,8 +458,8 @@ int volume_flush(struct catalog *c, struct object *o)
 		return fail(-EIO, "the pool turned read-only after an error: %s", e->failure);
 	pthread_mutex_lock(&v->dirty_lock);
 	/* whoever finds nothing dirty waits for the round that takes what was */
-	if (dirty_any(&v->dirty) ||
-	    atomic_load_explicit(&v->last_seq, memory_order_acquire) > journal_durable_seq(e->journal))
+	if (dirty_any(&v->dirty) || atomic_load_explicit(&v->last_seq, memory_order_acquire) >
+					    journal_durable_seq(e->journal))
 		v->round = engine_join(e, &v->dirty);
 	round = v->round;
 	pthread_mutex_unlock(&v->dirty_lock);

@@ -32,11 +32,12 @@
 /* What an object has while it is in use. */
 struct volume {
 	struct rangelock ranges;
-	struct space_cursor cursor;	/* under e->lock */
+	struct space_cursor cursor; /* under e->lock */
 	pthread_mutex_t dirty_lock;
-	struct dirty dirty;		/* zones written in place since the last flush; dirty_lock */
-	uint64_t round;			/* commit that took the last dirty zones; dirty_lock */
-	_Atomic uint64_t last_seq;	/* of the last record about its map */
+	struct dirty dirty;        /* zones written in place since the last flush; dirty_lock */
+	uint64_t round;            /* commit that took the last dirty zones; dirty_lock */
+	_Atomic uint64_t last_seq; /* of the last record about its map */
+	_Atomic bool faulting;     /* the last write met a fault: a guess at the next one */
 };
 
 /* Gives o what it needs for I/O.  Lock exclusive. */
@@ -77,8 +78,8 @@ struct piece {
 	struct catalog *cat;
 	struct engine *e;
 	struct object *o;
-	const uint8_t *buf;	/* of a write */
-	uint64_t offset, len;	/* bytes of the volume */
+	const uint8_t *buf;   /* of a write */
+	uint64_t offset, len; /* bytes of the volume */
 };
 
 static inline uint64_t piece_first(const struct piece *p)

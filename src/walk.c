@@ -13,13 +13,14 @@ int walk_read(struct engine *e, uint64_t no, uint64_t entry[MAP_FANOUT])
 		return r;
 	for (unsigned i = 0; i < MAP_FANOUT; i++)
 		entry[i] = get48(((struct disk_map *)page->data)->entry[i]);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return 0;
 }
 
 int walk_count(struct engine *e, uint64_t entry, bool page, unsigned *ret_count)
 {
-	uint64_t unit = page ? page_unit(entry_number(entry)) : block_unit(&e->geo, entry_number(entry));
+	uint64_t unit = page ? page_unit(entry_number(entry))
+			     : block_unit(&e->geo, entry_number(entry));
 	int r;
 
 	if (!entry_shared(entry)) {
@@ -27,9 +28,9 @@ int walk_count(struct engine *e, uint64_t entry, bool page, unsigned *ret_count)
 		return 0;
 	}
 	do {
-		pthread_rwlock_rdlock(&e->lock);
+		metalock_shared(&e->lock);
 		r = space_true_count(e->space, unit, ret_count);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r;
 }

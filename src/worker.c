@@ -53,10 +53,10 @@ static bool commit_due(struct engine *e)
 {
 	bool due;
 
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	(void)space_settle(e->space);
 	due = journal_seq(e->journal) > journal_durable_seq(e->journal);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return due;
 }
 
@@ -76,7 +76,8 @@ static void *committer(void *opaque)
 			continue;
 		last = now_ns();
 		if (commit_due(&p->e))
-			(void)!engine_commit(&p->e, NULL);	/* it has failed the pool, if it failed */
+			(void)!engine_commit(&p->e,
+					     NULL); /* it has failed the pool, if it failed */
 	}
 }
 
@@ -97,9 +98,9 @@ static void *checkpointer(void *opaque)
 	while (pause_for(p, COMMIT_NS / 5, &seen)) {
 		bool due;
 
-		pthread_rwlock_rdlock(&e->lock);
+		metalock_shared(&e->lock);
 		due = checkpoint_due(e) || release_due(e);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 		if (due && !atomic_load(&e->failed))
 			(void)!checkpoint_run(e);
 	}
@@ -116,12 +117,13 @@ static void prepare_ahead(struct cowbd_pool *p, uint64_t *last_seq)
 	uint64_t seq;
 	unsigned ready;
 
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	seq = journal_seq(e->journal);
 	ready = space_ready_zones(e->space);
 	space_get_info(e->space, &info);
-	pthread_rwlock_unlock(&e->lock);
-	if (seq != *last_seq && ready < READY_ZONES && info.free_zones > info.reserve_zones + READY_ZONES)
+	metalock_drop(&e->lock);
+	if (seq != *last_seq && ready < READY_ZONES &&
+	    info.free_zones > info.reserve_zones + READY_ZONES)
 		(void)!space_prepare_zone(e->space, false);
 	*last_seq = seq;
 }

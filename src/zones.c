@@ -46,8 +46,9 @@ static unsigned zone_units(const struct space *s, unsigned type)
 
 static void count_zone(struct space *s, struct group *g, unsigned type, int by)
 {
-	uint64_t *all = type == ZONE_DATA ? &s->data_zones :
-			type == ZONE_META ? &s->meta_zones : &s->free_zones;
+	uint64_t *all = type == ZONE_DATA   ? &s->data_zones
+			: type == ZONE_META ? &s->meta_zones
+					    : &s->free_zones;
 
 	*all += (uint64_t)by;
 	if (type == ZONE_DATA)
@@ -224,7 +225,7 @@ void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped)
 		flip(a, (unsigned)(unit % ZONE_UNITS_MAX + i));
 		a->nfree++;
 	}
-	if (mapped)	/* maybe after a cut that came after the claim: [SPACE-4] */
+	if (mapped) /* maybe after a cut that came after the claim: [SPACE-4] */
 		zones_info(s, a->zone)->used_in = s->cuts;
 	else
 		hint(s, a->zone, -(int)n);
@@ -306,7 +307,7 @@ static int reuse_zone(struct space *s, struct space_cursor *c, unsigned type, un
 			cursor_set(s, c, a);
 			return 0;
 		}
-		hint(s, zone, ZONE_UNITS_MAX);	/* it was wrong: full */
+		hint(s, zone, ZONE_UNITS_MAX); /* it was wrong: full */
 		maybe_deactivate(s, a);
 	}
 }
@@ -317,7 +318,8 @@ static int open_ready(struct space *s, struct space_cursor *c, bool meta)
 	uint64_t *list = meta ? s->ready_meta : s->ready_data;
 	unsigned *n = meta ? &s->nready_meta : &s->nready_data;
 	uint64_t zone = list[*n - 1];
-	struct record rec = {.type = REC_ZONE, .zone = zone, .zone_type = meta ? ZONE_META : ZONE_DATA};
+	struct record rec = {
+		.type = REC_ZONE, .zone = zone, .zone_type = meta ? ZONE_META : ZONE_DATA};
 	struct zone_info *info = zones_info(s, zone);
 	struct active_zone *a;
 	unsigned was = info->type;
@@ -386,7 +388,8 @@ static int open_data_zone(struct space *s, struct space_cursor *c)
 
 	if (r != -ENOENT)
 		return r;
-	if (s->free_zones > s->reserve && (s->nready_data || now_ns() > s->host_full_until)) {	/* [SPACE-5] */
+	if (s->free_zones > s->reserve &&
+	    (s->nready_data || now_ns() > s->host_full_until)) { /* [SPACE-5] */
 		if (s->nready_data == 0)
 			return need_more(NEED_DATA_ZONE);
 		return open_ready(s, c, false);
@@ -396,7 +399,8 @@ static int open_data_zone(struct space *s, struct space_cursor *c)
 		r = share_zone(s, c);
 	if (r != -ENOENT)
 		return r;
-	return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or make it larger with `cowbd grow`");
+	return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or make it larger "
+			     "with `cowbd grow`");
 }
 
 int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
@@ -427,7 +431,8 @@ static int open_meta_zone(struct space *s)
 		return open_ready(s, &s->meta_cursor, true);
 	if (s->free_zones)
 		return need_more(NEED_META_ZONE);
-	return fail(-ENOSPC, "the pool is full, its reserve for metadata too: delete snapshots or volumes");
+	return fail(-ENOSPC,
+		    "the pool is full, its reserve for metadata too: delete snapshots or volumes");
 }
 
 int space_take_page(struct space *s, uint64_t *ret_page)
@@ -456,15 +461,16 @@ int space_replay_zone(struct space *s, uint64_t zone, enum zone_type type)
 	int r;
 
 	if (!zone_in_group(s->geo, zone) || zone_index(s->geo, zone) == 0)
-		return fail(-EUCLEAN, "the journal names zone %" PRIu64 ", which isn't one for %s", zone,
-			    type == ZONE_META ? "metadata" : "data");
+		return fail(-EUCLEAN, "the journal names zone %" PRIu64 ", which isn't one for %s",
+			    zone, type == ZONE_META ? "metadata" : "data");
 	info = zones_info(s, zone);
 	if (!info)
 		return need_group(zone_group(s->geo, zone));
 	if (info->type == type)
 		return 0;
 	if (!is_free_type(info->type))
-		return fail(-EUCLEAN, "the journal uses zone %" PRIu64 " for %s, but it has another type",
+		return fail(-EUCLEAN,
+			    "the journal uses zone %" PRIu64 " for %s, but it has another type",
 			    zone, type == ZONE_META ? "metadata" : "data");
 	if ((r = delta_prepare(&s->retype, 4)) < 0)
 		return r;
@@ -488,7 +494,9 @@ int space_set_aside(struct space *s, uint64_t zone)
 	int r;
 
 	if (!zone_in_group(s->geo, zone) || zone_index(s->geo, zone) == 0)
-		return fail(-EUCLEAN, "the journal names zone %" PRIu64 ", which holds no blocks or pages", zone);
+		return fail(-EUCLEAN,
+			    "the journal names zone %" PRIu64 ", which holds no blocks or pages",
+			    zone);
 	if (!zones_info(s, zone) && (r = space_load_group(s, zone_group(s->geo, zone))) < 0)
 		return r;
 	info = zones_info(s, zone);
@@ -505,7 +513,7 @@ static int choose_free(struct space *s, bool meta, uint64_t *ret_zone)
 	int r;
 
 	for (;;) {
-		pthread_rwlock_wrlock(s->lock);
+		metalock_exclusive(s->lock);
 		r = find_free(s, ret_zone);
 		if (r == -ENOENT && meta && s->nready_data) {
 			*ret_zone = s->ready_data[--s->nready_data];
@@ -514,9 +522,10 @@ static int choose_free(struct space *s, bool meta, uint64_t *ret_zone)
 		}
 		if (r == 0)
 			zones_info(s, *ret_zone)->flags |= ZF_PREPARING;
-		pthread_rwlock_unlock(s->lock);
+		metalock_drop(s->lock);
 		if (r == -ENOENT)
-			return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or make it larger with `cowbd grow`");
+			return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or "
+					     "make it larger with `cowbd grow`");
 		if (r != -EAGAIN)
 			return r;
 		if ((r = space_load_group(s, thread_need.page)) < 0)
@@ -529,7 +538,8 @@ static int zero_zone(struct space *s, uint64_t zone)
 {
 	static _Alignas(PAGE_BYTES) uint8_t zeros[16 * PAGE_BYTES];
 	struct iovec iov[ZONE_BYTES / sizeof zeros];
-	struct store_io io = {STORE_WRITE | STORE_DIRECT, zone * ZONE_BYTES, iov, ARRAY_SIZE(iov), 0};
+	struct store_io io = {STORE_WRITE | STORE_DIRECT, zone * ZONE_BYTES, iov, ARRAY_SIZE(iov),
+			      0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(iov); i++)
 		iov[i] = (struct iovec){zeros, sizeof zeros};
@@ -541,19 +551,19 @@ int space_prepare_zone(struct space *s, bool meta)
 	uint64_t zone;
 	int r = choose_free(s, meta, &zone);
 
-	if (r == -ENOSPC) {	/* what is free is spoken for: the caller must not ask again at once */
-		pthread_rwlock_wrlock(s->lock);
+	if (r == -ENOSPC) { /* what is free is spoken for: the caller must not ask again at once */
+		metalock_exclusive(s->lock);
 		s->host_full_until = now_ns() + HOST_FULL_NS;
-		pthread_rwlock_unlock(s->lock);
+		metalock_drop(s->lock);
 	}
 	if (r < 0)
 		return r;
-	if (!s->store->read_only) {	/* [SPACE-6] */
+	if (!s->store->read_only) { /* [SPACE-6] */
 		r = store_prealloc(s->store, zone * ZONE_BYTES, ZONE_BYTES);
 		if (r == 0 && meta && !MUTANT("zone-not-zeroed"))
 			r = zero_zone(s, zone);
 	}
-	pthread_rwlock_wrlock(s->lock);
+	metalock_exclusive(s->lock);
 	uint64_t *list = meta ? s->ready_meta : s->ready_data;
 	unsigned *n = meta ? &s->nready_meta : &s->nready_data;
 	struct zone_info *info = zones_info(s, zone);
@@ -565,7 +575,7 @@ int space_prepare_zone(struct space *s, bool meta)
 		info->flags |= ZF_READY;
 		list[(*n)++] = zone;
 	}
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 	return r;
 }
 
@@ -608,7 +618,8 @@ void zones_leave(struct space *s)
 	for (size_t i = 0; i < s->nleaving; i++) {
 		uint64_t zone = s->leaving[i];
 
-		if ((i >= s->ncommitted && !MUTANT("zone-type-early")) || zone_pending(s, zone)) {	/* [SPACE-4] */
+		if ((i >= s->ncommitted && !MUTANT("zone-type-early")) ||
+		    zone_pending(s, zone)) { /* [SPACE-4] */
 			committed += i < s->ncommitted;
 			s->leaving[kept++] = zone;
 			continue;
@@ -642,20 +653,20 @@ int space_punch_one(struct space *s)
 	bool any;
 	int r;
 
-	pthread_rwlock_wrlock(s->lock);
+	metalock_exclusive(s->lock);
 	any = take_back(s, &zone);
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 	if (!any)
 		return 0;
 	r = store_discard(s->store, zone * ZONE_BYTES, ZONE_BYTES);
-	pthread_rwlock_wrlock(s->lock);
+	metalock_exclusive(s->lock);
 	zones_info(s, zone)->flags &= (uint8_t)~ZF_PUNCHING;
 	if (r == 0 && delta_prepare(&s->retype, 4) == 0) {
 		zones_set_type(s, zone, ZONE_FREE);
 		if (!delta_get(&s->retype, zone))
 			delta_add(&s->retype, zone, 1);
 	}
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 	return r < 0 ? r : 1;
 }
 
@@ -681,9 +692,9 @@ int space_load_group(struct space *s, uint64_t group)
 		info[z].used = get16(sum->zone[z]) & 0xfff;
 		info[z].used_in = UINT32_MAX;
 	}
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 
-	pthread_rwlock_wrlock(s->lock);
+	metalock_exclusive(s->lock);
 	if (!s->group[group].zone) {
 		s->group[group].zone = info;
 		for (unsigned z = 1; z < group_zone_count(s->geo, group); z++)
@@ -691,7 +702,7 @@ int space_load_group(struct space *s, uint64_t group)
 				note_back(s, group_header_zone(s->geo, group) + z);
 		info = NULL;
 	}
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 	free(info);
 	return 0;
 }
@@ -710,18 +721,20 @@ static int load_group_entry(struct space *s, uint64_t group)
 
 	if (r < 0)
 		return r;
-	const struct disk_group *d = &((struct disk_groups *)page->data)->group[group % GROUPS_PER_PAGE];
+	const struct disk_group *d =
+		&((struct disk_groups *)page->data)->group[group % GROUPS_PER_PAGE];
 	struct group *g = &s->group[group];
 	unsigned zones = group_zone_count(s->geo, group) - 1;
 
-	pages_pin(page);	/* a plain flag; nobody else runs yet, or the lock orders it */
+	pages_pin(page); /* a plain flag; nobody else runs yet, or the lock orders it */
 	g->data_zones = get16(d->data_zones);
 	g->meta_zones = get16(d->meta_zones);
 	g->used_blocks = get32(d->used_blocks);
 	g->used_pages = get32(d->used_pages);
-	pthread_rwlock_unlock(s->lock);
+	metalock_drop(s->lock);
 	if (g->data_zones + g->meta_zones > zones)
-		return fail(-EUCLEAN, "group %" PRIu64 " says that it has more zones than it has", group);
+		return fail(-EUCLEAN, "group %" PRIu64 " says that it has more zones than it has",
+			    group);
 	s->data_zones += g->data_zones;
 	s->meta_zones += g->meta_zones;
 	s->free_zones += zones - g->data_zones - g->meta_zones;
@@ -819,8 +832,10 @@ void space_set_journal(struct space *s, struct journal *j)
 
 void space_get_info(const struct space *s, struct space_info *ret_info)
 {
-	struct space_info i = {.free_zones = s->free_zones, .data_zones = s->data_zones,
-			       .meta_zones = s->meta_zones, .reserve_zones = s->reserve,
+	struct space_info i = {.free_zones = s->free_zones,
+			       .data_zones = s->data_zones,
+			       .meta_zones = s->meta_zones,
+			       .reserve_zones = s->reserve,
 			       .released = s->released};
 	int64_t blocks = 0, pages = 0;
 
@@ -831,7 +846,8 @@ void space_get_info(const struct space *s, struct space_info *ret_info)
 	i.zones = i.free_zones + i.data_zones + i.meta_zones;
 	i.used_blocks = (uint64_t)MAX(blocks, 0);
 	i.used_pages = (uint64_t)MAX(pages, 0);
-	i.free_blocks = s->data_zones * s->geo->zone_blocks - MIN(i.used_blocks, s->data_zones * s->geo->zone_blocks);
+	i.free_blocks = s->data_zones * s->geo->zone_blocks -
+			MIN(i.used_blocks, s->data_zones * s->geo->zone_blocks);
 	if (s->free_zones > s->reserve)
 		i.free_blocks += (s->free_zones - s->reserve) * s->geo->zone_blocks;
 	*ret_info = i;

@@ -57,29 +57,30 @@ int mlock(const void *addr, size_t len)
 /* ---- state ------------------------------------------------------------------------------------------ */
 
 struct counts {
-	uint64_t workloads, phases, cuts, prefix, subset, sample, torn, garbage, in_flight, nested, killed,
-		killed_then_cut, worked_on, rotten, same;
+	uint64_t workloads, phases, cuts, prefix, subset, sample, torn, garbage, in_flight, nested,
+		killed, killed_then_cut, worked_on, rotten, same;
 };
 
 static struct counts counts;
 
 struct options {
 	uint64_t seed, workloads;
-	unsigned ops, cuts;		/* images a cut at most */
+	unsigned ops, cuts; /* images a cut at most */
 	double seconds;
 	bool verbose, mutants;
-	const char *only;		/* of the mutants */
+	const char *only; /* of the mutants */
 	const uint8_t *skip[PHASES_MAX];
 };
 
-static struct options options = {.seed = 1, .workloads = UINT64_MAX, .seconds = 30, .ops = 0, .cuts = 6};
+static struct options options = {
+	.seed = 1, .workloads = UINT64_MAX, .seconds = 30, .ops = 0, .cuts = 6};
 static char dir[64];
 static volatile uint64_t current_seed;
 
 /* One image: how it came about. */
 struct image {
 	const struct phase *ph;
-	size_t events;			/* the cut */
+	size_t events; /* the cut */
 	size_t dropped[UNSYNCED_MAX];
 	size_t ndropped;
 	struct sim_tear tear;
@@ -96,10 +97,11 @@ static int failed(const struct image *im, const char *what)
 {
 	size_t at;
 
-	at = (size_t)snprintf(failure, sizeof failure, "%s\n  %s at event %zu", what, im->kind, im->events);
+	at = (size_t)snprintf(failure, sizeof failure, "%s\n  %s at event %zu", what, im->kind,
+			      im->events);
 	if (im->torn)
-		at += (size_t)snprintf(failure + at, sizeof failure - at, ", event %zu torn%s", im->tear.event,
-				       im->tear.garbage ? " with garbage" : "");
+		at += (size_t)snprintf(failure + at, sizeof failure - at, ", event %zu torn%s",
+				       im->tear.event, im->tear.garbage ? " with garbage" : "");
 	if (im->ndropped)
 		at += (size_t)snprintf(failure + at, sizeof failure - at, ", lost:");
 	for (size_t i = 0; i < im->ndropped && at < sizeof failure - 16; i++)
@@ -163,11 +165,13 @@ static uint64_t hash_store(struct store *s, uint64_t seed)
 
 static char finding[300];
 
-static void note(void *opaque, enum cowbd_damage_kind kind, const char *object, uint64_t offset, const char *message)
+static void note(void *opaque, enum cowbd_damage_kind kind, const char *object, uint64_t offset,
+		 const char *message)
 {
 	(void)opaque;
 	if (kind != COWBD_NOTE && !finding[0])
-		snprintf(finding, sizeof finding, "%s: %.200s at %" PRIu64, object, message, offset);
+		snprintf(finding, sizeof finding, "%s: %.200s at %" PRIu64, object, message,
+			 offset);
 }
 
 static int check_pool(struct cowbd_pool *p, char *why, size_t len)
@@ -179,8 +183,8 @@ static int check_pool(struct cowbd_pool *p, char *why, size_t len)
 	if (cowbd_check_pool(p, &opt, &result) < 0)
 		return say(why, len, "checking: %s", cowbd_error());
 	if (result.damages || result.leaks)
-		return say(why, len, "checker: %" PRIu64 " damages, %" PRIu64 " leaks: %s", result.damages,
-				result.leaks, finding);
+		return say(why, len, "checker: %" PRIu64 " damages, %" PRIu64 " leaks: %s",
+			   result.damages, result.leaks, finding);
 	return 0;
 }
 
@@ -215,7 +219,7 @@ static int work_on(struct cowbd_pool *p, uint64_t *random, char *why, size_t len
 		oracle_begin(&o, i);
 		r = cowbd_write(c, buf, n * SECTOR, first * SECTOR, 0);
 		cowbd_client_close(c);
-		if (r == -ENOSPC)	/* a part of it, perhaps */
+		if (r == -ENOSPC) /* a part of it, perhaps */
 			r = read_tokens(p, oracle_name(s), now, oracle_sectors(s));
 		else
 			for (unsigned k = 0; k < n; k++)
@@ -235,7 +239,8 @@ static int work_on(struct cowbd_pool *p, uint64_t *random, char *why, size_t len
 	return r < 0 ? -1 : 0;
 }
 
-static int open_image(struct store *s, unsigned flags, struct cowbd_pool **ret_pool, char *why, size_t len)
+static int open_image(struct store *s, unsigned flags, struct cowbd_pool **ret_pool, char *why,
+		      size_t len)
 {
 	struct cowbd_open_options opt = {.flags = flags, .run_dir = dir};
 
@@ -248,8 +253,8 @@ static int open_image(struct store *s, unsigned flags, struct cowbd_pool **ret_p
 enum { LOOK_WORK = 1, LOOK_READ_ONLY = 2, LOOK_CLOSE = 4 };
 
 /* Opens s (taken over), judges.  ret_log: the store after opening with its log, if not NULL. */
-static int look_at(const struct image *im, struct store *s, unsigned open_flags, unsigned how, uint64_t *ret_hash,
-		   struct store **ret_log)
+static int look_at(const struct image *im, struct store *s, unsigned open_flags, unsigned how,
+		   uint64_t *ret_hash, struct store **ret_log)
 {
 	const struct sim_options record = {.seed = 5, .record = true};
 	struct cowbd_pool *p;
@@ -264,7 +269,8 @@ static int look_at(const struct image *im, struct store *s, unsigned open_flags,
 			abort();
 		r = open_image(copy, open_flags | COWBD_OPEN_READ_ONLY, &p, why, sizeof why);
 		if (r == 0)
-			r = oracle_judge(&im->ph->oracle, p, im->events, im->killed, &hash, why, sizeof why);
+			r = oracle_judge(&im->ph->oracle, p, im->events, im->killed, &hash, why,
+					 sizeof why);
 		if (r == 0)
 			r = cowbd_close(p);
 		if (r < 0) {
@@ -298,7 +304,8 @@ static int look_at(const struct image *im, struct store *s, unsigned open_flags,
 
 /* ---- cuts within a recovery -------------------------------------------------------------------------------- */
 
-static int look_nested(const struct image *im, struct store *log, size_t from, uint64_t hash, unsigned tries)
+static int look_nested(const struct image *im, struct store *log, size_t from, uint64_t hash,
+		       unsigned tries)
 {
 	size_t n, lost[UNSYNCED_MAX], drop[UNSYNCED_MAX];
 	uint64_t random = im->random + 1;
@@ -320,12 +327,16 @@ static int look_nested(const struct image *im, struct store *log, size_t from, u
 				drop[ndrop++] = lost[x];
 		if (store_sim_replay(log, k, drop, ndrop, NULL, &again) < 0)
 			abort();
-		r = look_at(im, again, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, i % 4 == 0 ? LOOK_WORK : 0, &hash2, NULL);
+		r = look_at(im, again, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL,
+			    i % 4 == 0 ? LOOK_WORK : 0, &hash2, NULL);
 		counts.nested++;
 		if (r == 0 && hash && hash != hash2)
-			r = failed(im, "a second recovery, after a cut in the first, gives something else");
+			r = failed(im, "a second recovery, after a cut in the first, gives "
+				       "something else");
 		if (r < 0) {
-			snprintf(why, sizeof why, "\n  then in recovery at event %zu (from %zu of %zu), %zu of %zu lost, mode %u",
+			snprintf(why, sizeof why,
+				 "\n  then in recovery at event %zu (from %zu of %zu), %zu of %zu "
+				 "lost, mode %u",
 				 k, from, n, ndrop, nlost, mode);
 			strncat(failure, why, sizeof failure - strlen(failure) - 1);
 		}
@@ -353,7 +364,8 @@ static bool rot(struct store *s, uint64_t *random)
 	for (unsigned i = 0; i < sizeof noise; i++)
 		noise[i] = (uint8_t)random_of(random);
 	counts.rotten++;
-	return store_write(s, STORE_WRITE | STORE_DIRECT, page_offset(0, (unsigned)(random_of(random) % 2)), noise,
+	return store_write(s, STORE_WRITE | STORE_DIRECT,
+			   page_offset(0, (unsigned)(random_of(random) % 2)), noise,
 			   sizeof noise) == 0;
 }
 
@@ -362,14 +374,15 @@ static int try_image(struct image *im)
 	const struct phase *ph = im->ph;
 	uint64_t h, content, random = im->random;
 	bool nest = random_of(&random) % 8 == 0;
-	unsigned how = (random_of(&random) % 8 == 0 ? LOOK_WORK : 0u) | (random_of(&random) % 8 == 0 ? LOOK_READ_ONLY : 0u) |
+	unsigned how = (random_of(&random) % 8 == 0 ? LOOK_WORK : 0u) |
+		       (random_of(&random) % 8 == 0 ? LOOK_READ_ONLY : 0u) |
 		       (random_of(&random) % 8 == 0 ? LOOK_CLOSE : 0u);
 	const struct sim_options opt = {.seed = im->random, .record = nest};
 	struct store *s, *log = NULL;
 	int r;
 
-	if (store_sim_replay_torn(ph->store, im->events, im->dropped, im->ndropped, im->torn ? &im->tear : NULL,
-				  &opt, &s) < 0)
+	if (store_sim_replay_torn(ph->store, im->events, im->dropped, im->ndropped,
+				  im->torn ? &im->tear : NULL, &opt, &s) < 0)
 		abort();
 	h = hash_store(s, knowledge(&ph->oracle, im->events));
 	if (seen_before(h)) {
@@ -382,7 +395,8 @@ static int try_image(struct image *im)
 		how &= ~(unsigned)LOOK_READ_ONLY;
 		nest = false;
 	}
-	r = look_at(im, s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, how, &content, nest ? &log : NULL);
+	r = look_at(im, s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, how, &content,
+		    nest ? &log : NULL);
 	if (r == 0 && nest)
 		r = look_nested(im, log, 0, content, 6);
 	store_close(log);
@@ -392,7 +406,8 @@ static int try_image(struct image *im)
 /* ---- all images of a cut ------------------------------------------------------------------------------------------ */
 
 /* Loses the events of lost[] whose bit in keep (by function of i) is clear. */
-static void drop_by(struct image *im, const size_t *lost, size_t n, bool (*drops)(size_t i, size_t n, uint64_t arg), uint64_t arg)
+static void drop_by(struct image *im, const size_t *lost, size_t n,
+		    bool (*drops)(size_t i, size_t n, uint64_t arg), uint64_t arg)
 {
 	im->ndropped = 0;
 	for (size_t i = 0; i < n; i++)
@@ -433,8 +448,8 @@ static bool drops_some(size_t i, size_t n, uint64_t arg)
 	return random_of(&random) % 8 < eighths;
 }
 
-static int try_plain(struct image *im, const size_t *lost, size_t n, const char *kind, uint64_t *counter,
-		     bool (*drops)(size_t, size_t, uint64_t), uint64_t arg)
+static int try_plain(struct image *im, const size_t *lost, size_t n, const char *kind,
+		     uint64_t *counter, bool (*drops)(size_t, size_t, uint64_t), uint64_t arg)
 {
 	drop_by(im, lost, n, drops, arg);
 	im->kind = kind;
@@ -445,7 +460,8 @@ static int try_plain(struct image *im, const size_t *lost, size_t n, const char 
 }
 
 /* One of them, or the durable write in flight, is torn. */
-static int try_torn(struct image *im, const size_t *lost, size_t n, size_t in_flight, uint64_t *random)
+static int try_torn(struct image *im, const size_t *lost, size_t n, size_t in_flight,
+		    uint64_t *random)
 {
 	size_t nevents, event = in_flight;
 	const struct sim_event *e;
@@ -464,19 +480,23 @@ static int try_torn(struct image *im, const size_t *lost, size_t n, size_t in_fl
 	drop_by(im, lost, n, arg % 4 == 0 ? drops_from : drops_some, arg % 4 == 0 ? n : arg);
 	for (size_t i = 0; i < im->ndropped; i++)
 		if (im->dropped[i] == event)
-			memmove(&im->dropped[i], &im->dropped[i + 1], (--im->ndropped - i) * sizeof im->dropped[0]);
+			memmove(&im->dropped[i], &im->dropped[i + 1],
+				(--im->ndropped - i) * sizeof im->dropped[0]);
 	memset(im->reached, 0, sizeof im->reached);
 	arg = mode == 0 ? 1 + random_of(random) % (sectors - 1) : random_of(random) % sectors;
-	for (unsigned i = 0; i < sectors; i++)	/* a prefix, all but one, any */
+	for (unsigned i = 0; i < sectors; i++) /* a prefix, all but one, any */
 		if (mode == 0 ? i < arg : mode == 1 ? i != arg : random_of(random) % 2)
 			im->reached[i / 8] |= (uint8_t)(1u << i % 8);
 	im->torn = true;
 	/* a guest's sector is old or new, as on every disk */
-	im->tear = (struct sim_tear){event, im->reached,
-				     e->flags & STORE_DIRECT && random_of(random) % 2 ? random_of(random) | 1 : 0};
+	im->tear = (struct sim_tear){
+		event, im->reached,
+		e->flags & STORE_DIRECT && random_of(random) % 2 ? random_of(random) | 1 : 0};
 	im->random = random_of(random);
 	im->kind = event == in_flight ? "a durable write in flight" : "a torn write";
-	++*(event == in_flight ? &counts.in_flight : im->tear.garbage ? &counts.garbage : &counts.torn);
+	++*(event == in_flight ? &counts.in_flight
+	    : im->tear.garbage ? &counts.garbage
+			       : &counts.torn);
 	return try_image(im);
 }
 
@@ -484,7 +504,8 @@ static int try_torn(struct image *im, const size_t *lost, size_t n, size_t in_fl
 static int explore_cut(struct image *im, size_t in_flight, uint64_t *random)
 {
 	static size_t lost[UNSYNCED_MAX];
-	size_t n = MIN(store_sim_unsynced(im->ph->store, im->events, lost, UNSYNCED_MAX), (size_t)UNSYNCED_MAX);
+	size_t n = MIN(store_sim_unsynced(im->ph->store, im->events, lost, UNSYNCED_MAX),
+		       (size_t)UNSYNCED_MAX);
 	unsigned budget = options.cuts, torn = MAX(budget / 6, 1u);
 	int r = 0;
 
@@ -503,7 +524,9 @@ static int explore_cut(struct image *im, size_t in_flight, uint64_t *random)
 	} else {
 		for (unsigned i = 0; i < budget / 4 + 1 && r == 0; i++)
 			r = try_plain(im, lost, n, "a prefix", &counts.prefix, drops_from,
-				      i == 0 ? 0 : i == 1 ? n : random_of(random) % n);
+				      i == 0   ? 0
+				      : i == 1 ? n
+					       : random_of(random) % n);
 	}
 	for (unsigned i = 0; i < budget / 2 && r == 0; i++) {
 		uint64_t arg = random_of(random);
@@ -538,11 +561,12 @@ static int explore_phase(const struct phase *ph, uint64_t seed)
 		im.events = k;
 		if (k == n || e[k].kind == SIM_SYNC || durable)
 			r = explore_cut(&im, SIZE_MAX, &random);
-		if (r == 0 && durable) {	/* torn, by its sectors; the whole of it is the next cut */
+		if (r == 0 && durable) { /* torn, by its sectors; the whole of it is the next cut */
 			im.events = k + 1;
 			for (unsigned i = 0; i < options.cuts / 8 + 1 && r == 0; i++) {
 				static size_t lost[UNSYNCED_MAX];
-				size_t m = MIN(store_sim_unsynced(ph->store, k, lost, UNSYNCED_MAX), (size_t)UNSYNCED_MAX);
+				size_t m = MIN(store_sim_unsynced(ph->store, k, lost, UNSYNCED_MAX),
+					       (size_t)UNSYNCED_MAX);
 
 				r = try_torn(&im, lost, m, k, &random);
 			}
@@ -561,10 +585,12 @@ static int try_kill(const struct phase *ph, const struct kill *k, uint64_t seed)
 	uint64_t content;
 	int r;
 
-	im = (struct image){.ph = ph, .events = k->events, .killed = true, .kind = "a kill", .random = seed};
+	im = (struct image){
+		.ph = ph, .events = k->events, .killed = true, .kind = "a kill", .random = seed};
 	if (kill_put_tail(k) < 0 || store_sim_copy(k->store, &record, &s) < 0)
 		return failed(&im, "the tail could not be put back");
-	r = look_at(&im, s, 0, (seed & 1 ? LOOK_WORK : 0u) | LOOK_READ_ONLY | LOOK_CLOSE, &content, &log);
+	r = look_at(&im, s, 0, (seed & 1 ? LOOK_WORK : 0u) | LOOK_READ_ONLY | LOOK_CLOSE, &content,
+		    &log);
 	kill_take_tail(k);
 	counts.killed++;
 	if (r == 0) {
@@ -587,10 +613,12 @@ static struct store *crashed(const struct phase *ph, uint64_t *random)
 	size_t n, nlost, ndrop = 0, k;
 	struct store *s;
 
-	if (ph->nkills && random_of(random) % 2) {	/* its tail will be found, and taken away */
+	if (ph->nkills && random_of(random) % 2) { /* its tail will be found, and taken away */
 		const struct kill *kill = &ph->kill[random_of(random) % ph->nkills];
 
-		return kill_put_tail(kill) < 0 || store_sim_copy(kill->store, &record, &s) < 0 ? NULL : s;
+		return kill_put_tail(kill) < 0 || store_sim_copy(kill->store, &record, &s) < 0
+			       ? NULL
+			       : s;
 	}
 	(void)store_sim_events(ph->store, &n);
 	k = ph->first + random_of(random) % (n - ph->first + 1);
@@ -606,13 +634,18 @@ static struct store *crashed(const struct phase *ph, uint64_t *random)
 static int run_phase(uint64_t seed, unsigned number, struct store *s, struct store **ret_next)
 {
 	uint64_t random = seed * 7 + number;
-	struct settings set = {.seed = seed, .number = number, .skip = options.skip[number], .dir = dir,
+	struct settings set = {.seed = seed,
+			       .number = number,
+			       .skip = options.skip[number],
+			       .dir = dir,
 			       .verbose = options.verbose};
 	struct phase ph;
 	char why[700] = "";
 	int r;
 
-	set.ops = options.ops ? options.ops : (unsigned)(random_of(&random) % 4 ? 12 + random_of(&random) % 40 : 200);
+	set.ops = options.ops
+			  ? options.ops
+			  : (unsigned)(random_of(&random) % 4 ? 12 + random_of(&random) % 40 : 200);
 	set.kills = random_of(&random) % 2 ? KILLS_MAX : 0;
 	if (set.verbose)
 		printf("phase %u\n", number);
@@ -627,7 +660,8 @@ static int run_phase(uint64_t seed, unsigned number, struct store *s, struct sto
 	if (r == 0)
 		*ret_next = crashed(&ph, &random);
 	else
-		snprintf(failure + strlen(failure), sizeof failure - strlen(failure), "\n  phase %u", number);
+		snprintf(failure + strlen(failure), sizeof failure - strlen(failure),
+			 "\n  phase %u", number);
 	phase_fini(&ph);
 	return r;
 }
@@ -698,13 +732,19 @@ static void shrink(uint64_t seed)
 
 /* ---- mutants ------------------------------------------------------------------------------------------------------------------------- */
 
-/* Rules of the engine that can be switched off; each must be missed. */
+/* Rules of the engine that can be switched off; a run must fail without each. */
 static const char *const mutants[] = {
-	"ack-flush-early", "current-slot-written", "flush-without-sync", "grown-before-durable", "journal-before-data",
-	"no-tail", "one-superblock", "open-without-sync", "owner-before-durable", "reclaim-before-durable",
-	"reclaimed-reuse-early", "released-before-super", "replay-no-prescan", "reuse-before-durable", "ring-overrun",
-	"session-before-checkpoint", "snapshot-without-data", "super-before-pages", "tail-counts-durable",
-	"zone-not-zeroed", "zone-type-early", "zone-used-since",
+	"ack-flush-early",       "current-slot-written",
+	"flush-without-sync",    "grown-before-durable",
+	"journal-before-data",   "no-tail",
+	"one-superblock",        "open-without-sync",
+	"owner-before-durable",  "reclaim-before-durable",
+	"reclaimed-reuse-early", "released-before-super",
+	"replay-no-prescan",     "reuse-before-durable",
+	"ring-overrun",          "session-before-checkpoint",
+	"snapshot-without-data", "super-before-pages",
+	"tail-counts-durable",   "zone-not-zeroed",
+	"zone-type-early",       "zone-used-since",
 };
 
 /* In a process of its own: a mutant may crash. */
@@ -735,7 +775,8 @@ static int catch_mutants(const char *only)
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			return -1;
 		caught += status != 0;
-		printf("%-26s %s, %.1f s\n", mutants[i], status ? "caught" : "NOT CAUGHT", (double)(now_ns() - start) / 1e9);
+		printf("%-26s %s, %.1f s\n", mutants[i], status ? "caught" : "NOT CAUGHT",
+		       (double)(now_ns() - start) / 1e9);
 	}
 	printf("mutants caught: %u of %u\n", caught, n);
 	return caught == n ? 0 : -1;
@@ -746,12 +787,13 @@ static int catch_mutants(const char *only)
 static void print_counts(void)
 {
 	printf("workloads %" PRIu64 ", phases %" PRIu64 ", cuts %" PRIu64 "\n"
-	       "images: prefix %" PRIu64 ", subset %" PRIu64 ", sample %" PRIu64 ", torn %" PRIu64 ", garbage %" PRIu64
-	       ", durable write in flight %" PRIu64 ", nested %" PRIu64 ", killed %" PRIu64 ", killed then cut %" PRIu64
-	       ", one superblock rotten %" PRIu64 "; worked on %" PRIu64 "; identical, not tried again %" PRIu64 "\n",
-	       counts.workloads, counts.phases, counts.cuts, counts.prefix, counts.subset, counts.sample, counts.torn,
-	       counts.garbage, counts.in_flight, counts.nested, counts.killed, counts.killed_then_cut, counts.rotten,
-	       counts.worked_on, counts.same);
+	       "images: prefix %" PRIu64 ", subset %" PRIu64 ", sample %" PRIu64 ", torn %" PRIu64
+	       ", garbage %" PRIu64 ", durable write in flight %" PRIu64 ", nested %" PRIu64
+	       ", killed %" PRIu64 ", killed then cut %" PRIu64 ", one superblock rotten %" PRIu64
+	       "; worked on %" PRIu64 "; identical, not tried again %" PRIu64 "\n",
+	       counts.workloads, counts.phases, counts.cuts, counts.prefix, counts.subset,
+	       counts.sample, counts.torn, counts.garbage, counts.in_flight, counts.nested,
+	       counts.killed, counts.killed_then_cut, counts.rotten, counts.worked_on, counts.same);
 }
 
 static void clean_up(void)
@@ -766,7 +808,8 @@ static void clean_up(void)
 static void on_abort(int sig)
 {
 	char text[80];
-	int n = snprintf(text, sizeof text, "\nsignal %d in workload --replay %" PRIu64 "\n", sig, current_seed);
+	int n = snprintf(text, sizeof text, "\nsignal %d in workload --replay %" PRIu64 "\n", sig,
+			 current_seed);
 
 	(void)!write(2, text, (size_t)n);
 	signal(sig, SIG_DFL);
@@ -789,9 +832,11 @@ static bool explore_seeds(void)
 
 static bool parse(int argc, char **argv, bool *ret_replay)
 {
-	static const struct option known[] = {
-		{"seed", 1, 0, 's'}, {"workloads", 1, 0, 'w'}, {"seconds", 1, 0, 't'}, {"ops", 1, 0, 'o'},
-		{"cuts", 1, 0, 'c'}, {"replay", 1, 0, 'r'}, {"verbose", 0, 0, 'v'}, {"mutants", 0, 0, 'm'}, {"mutant", 1, 0, 'M'}, {0}};
+	static const struct option known[] = {{"seed", 1, 0, 's'},    {"workloads", 1, 0, 'w'},
+					      {"seconds", 1, 0, 't'}, {"ops", 1, 0, 'o'},
+					      {"cuts", 1, 0, 'c'},    {"replay", 1, 0, 'r'},
+					      {"verbose", 0, 0, 'v'}, {"mutants", 0, 0, 'm'},
+					      {"mutant", 1, 0, 'M'},  {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -824,7 +869,9 @@ int main(int argc, char **argv)
 	int r;
 
 	if (!parse(argc, argv, &replay)) {
-		fprintf(stderr, "usage: explore [--seed N] [--workloads N] [--seconds S] [--ops N] [--cuts N] [--replay N] [--verbose] [--mutants] [--mutant NAME]\n");
+		fprintf(stderr,
+			"usage: explore [--seed N] [--workloads N] [--seconds S] [--ops N] [--cuts "
+			"N] [--replay N] [--verbose] [--mutants] [--mutant NAME]\n");
 		return 64;
 	}
 	snprintf(dir, sizeof dir, "/dev/shm/cowbd-crash-%u", (unsigned)getpid());
@@ -844,7 +891,8 @@ int main(int argc, char **argv)
 	}
 	r = explore_seeds() ? 0 : -1;
 	if (r < 0)
-		printf("FAILED: workload --replay %" PRIu64 " --cuts %u: %s\n", current_seed, options.cuts, failure);
+		printf("FAILED: workload --replay %" PRIu64 " --cuts %u --ops %u: %s\n",
+		       current_seed, options.cuts, options.ops, failure);
 	printf("seed %" PRIu64 "\n", options.seed);
 	print_counts();
 	clean_up();

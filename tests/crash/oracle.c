@@ -27,7 +27,7 @@ static void *grown(void *array, size_t n, size_t size)
 {
 	void *larger = array;
 
-	if ((n & (n - 1)) == 0)	/* at powers of two */
+	if ((n & (n - 1)) == 0) /* at powers of two */
 		larger = realloc(array, (n ? n * 2 : 1) * size);
 	if (!larger)
 		abort();
@@ -46,7 +46,7 @@ static void add_guise(struct subject *s, unsigned m, const char *name, unsigned 
 {
 	struct guise *g, made = {.m = m, .sectors = sectors};
 
-	(void)say(made.name, sizeof made.name, "%s", name);	/* it may be in what grows */
+	(void)say(made.name, sizeof made.name, "%s", name); /* it may be in what grows */
 	s->guise = grown(s->guise, s->nguises, sizeof *g);
 	g = &s->guise[s->nguises++];
 	*g = made;
@@ -127,7 +127,9 @@ struct subject *oracle_born(struct oracle *o, uint64_t id, const char *name, uns
 	oracle_touch(o, s);
 	for (unsigned i = 0; i < sectors; i++)
 		push(&s->sector[i], (struct token_entry){.token = like ? oracle_token(like, i) : 0,
-							 .t = o->nops - 1, .m = o->changes, .whole = true});
+							 .t = o->nops - 1,
+							 .m = o->changes,
+							 .whole = true});
 	return s;
 }
 
@@ -137,8 +139,11 @@ void oracle_roll_back(struct oracle *o, struct subject *volume, const struct sub
 	add_guise(volume, o->changes, oracle_name(volume), oracle_sectors(snapshot));
 	for (unsigned i = 0; i < SECTORS_MAX; i++)
 		if (volume->sector[i].n || i < oracle_sectors(snapshot))
-			push(&volume->sector[i], (struct token_entry){.token = oracle_token(snapshot, i),
-								      .t = o->nops - 1, .m = o->changes, .whole = true});
+			push(&volume->sector[i],
+			     (struct token_entry){.token = oracle_token(snapshot, i),
+						  .t = o->nops - 1,
+						  .m = o->changes,
+						  .whole = true});
 }
 
 void oracle_died(struct oracle *o, struct subject *s)
@@ -158,7 +163,8 @@ void oracle_resized(struct oracle *o, struct subject *s, unsigned sectors)
 	add_guise(s, o->changes, oracle_name(s), sectors);
 	for (unsigned i = sectors; i < SECTORS_MAX; i++)
 		if (s->sector[i].n)
-			push(&s->sector[i], (struct token_entry){.t = o->nops - 1, .m = o->changes});
+			push(&s->sector[i],
+			     (struct token_entry){.t = o->nops - 1, .m = o->changes});
 }
 
 uint64_t oracle_token(const struct subject *s, unsigned sector)
@@ -199,7 +205,7 @@ int read_tokens(struct cowbd_pool *p, const char *name, uint64_t *tokens, unsign
 	return r;
 }
 
-struct seen {			/* a volume or snapshot in the pool that is judged */
+struct seen { /* a volume or snapshot in the pool that is judged */
 	struct cowbd_object object;
 	uint64_t token[SECTORS_MAX];
 };
@@ -230,7 +236,8 @@ static int look(struct cowbd_pool *p, struct seen **ret_seen, size_t *ret_n, cha
 		if (list[i].size > (uint64_t)SECTORS_MAX * SECTOR) {
 			(void)say(why, len, "%s has %" PRIu64 " bytes", list[i].name, list[i].size);
 			r = -1;
-		} else if (read_tokens(p, list[i].name, seen[i].token, (unsigned)(list[i].size / SECTOR)) < 0) {
+		} else if (read_tokens(p, list[i].name, seen[i].token,
+				       (unsigned)(list[i].size / SECTOR)) < 0) {
 			(void)say(why, len, "reading %s: %s", list[i].name, cowbd_error());
 			r = -1;
 		}
@@ -290,12 +297,12 @@ int oracle_adopt(struct oracle *o, struct cowbd_pool *p, char *why, size_t len)
 
 /* ---- judging ----------------------------------------------------------------------------------- */
 
-struct view {			/* of the ops, at the crash */
+struct view { /* of the ops, at the crash */
 	const struct oracle *o;
 	size_t events;
 	bool killed;
-	unsigned acked, begun;	/* last such op */
-	unsigned least, most;	/* changes that took place */
+	unsigned acked, begun; /* last such op */
+	unsigned least, most;  /* changes that took place */
 };
 
 /* A flush up to op t: the last change that what was written to the object could not be there without. */
@@ -392,7 +399,8 @@ static int judge_catalog(const struct view *v, unsigned j, const struct seen *se
 		if (s->snapshot) {
 			const char *at = strchr(g->name, '@');
 
-			snprintf(full, sizeof full, "%s%s", guise_at(s->volume, j)->name, at ? at : "");
+			snprintf(full, sizeof full, "%s%s", guise_at(s->volume, j)->name,
+				 at ? at : "");
 		} else {
 			snprintf(full, sizeof full, "%s", g->name);
 		}
@@ -400,7 +408,7 @@ static int judge_catalog(const struct view *v, unsigned j, const struct seen *se
 			return say(why, len, "%s is called %s", full, x->object.name);
 		if (x->object.size != (uint64_t)g->sectors * SECTOR)
 			return say(why, len, "%s has %" PRIu64 " sectors, not %u", g->name,
-					x->object.size / SECTOR, g->sectors);
+				   x->object.size / SECTOR, g->sectors);
 	}
 	if (expected != n)
 		return say(why, len, "there are %zu objects, not %zu", n, expected);
@@ -433,7 +441,7 @@ static bool allowed(const struct view *v, unsigned j, const struct history *h, u
 		    uint64_t token, char *list, size_t len)
 {
 	unsigned from = 0, end = 0;
-	bool zero = true;	/* as it was before the first entry */
+	bool zero = true; /* as it was before the first entry */
 	size_t at = 0;
 
 	for (unsigned i = 0; i < h->n && h->entry[i].t <= v->begun; i++) {
@@ -454,7 +462,8 @@ static bool allowed(const struct view *v, unsigned j, const struct history *h, u
 		if (h->entry[i].token == token)
 			return true;
 		if (at < len)
-			at += (size_t)snprintf(list + at, len - at, " %" PRIu64 "(op %u)", h->entry[i].token, h->entry[i].t);
+			at += (size_t)snprintf(list + at, len - at, " %" PRIu64 "(op %u)",
+					       h->entry[i].token, h->entry[i].t);
 	}
 	return false;
 }
@@ -467,8 +476,9 @@ static void trace_token(const struct oracle *o, uint64_t token, char *buf, size_
 		for (unsigned k = 0; k < SECTORS_MAX; k++)
 			for (unsigned n = 0; n < o->subject[i]->sector[k].n; n++)
 				if (o->subject[i]->sector[k].entry[n].token == token) {
-					snprintf(buf, len, "of %s sector %u, op %u", o->subject[i]->guise[0].name,
-						 k, o->subject[i]->sector[k].entry[n].t);
+					snprintf(buf, len, "of %s sector %u, op %u",
+						 o->subject[i]->guise[0].name, k,
+						 o->subject[i]->sector[k].entry[n].t);
 					return;
 				}
 }
@@ -487,10 +497,14 @@ static int judge_content(const struct view *v, unsigned j, const struct seen *se
 			continue;
 		find_floors(v, s, floor);
 		for (unsigned k = 0; k < guise_at(s, j)->sectors; k++)
-			if (!allowed(v, j, &s->sector[k], floor[k], x->token[k], list, sizeof list)) {
+			if (!allowed(v, j, &s->sector[k], floor[k], x->token[k], list,
+				     sizeof list)) {
 				trace_token(v->o, x->token[k], from, sizeof from);
-				(void)say(why, len, "%s sector %u holds %" PRIu64 " (%s), allowed:%s (floor op %u, state %u of %u..%u)",
-					 x->object.name, k, x->token[k], from, list, floor[k], j, v->least, v->most);
+				(void)say(why, len,
+					  "%s sector %u holds %" PRIu64
+					  " (%s), allowed:%s (floor op %u, state %u of %u..%u)",
+					  x->object.name, k, x->token[k], from, list, floor[k], j,
+					  v->least, v->most);
 				return -1;
 			}
 	}
@@ -516,7 +530,8 @@ int oracle_judge(const struct oracle *o, struct cowbd_pool *p, size_t events, bo
 
 		r = judge_catalog(&v, j, seen, n, reason, sizeof reason);
 		if (r < 0 && !names[0])
-			(void)say(names, sizeof names, "%s (state %u of %u..%u)", reason, j, v.least, v.most);
+			(void)say(names, sizeof names, "%s (state %u of %u..%u)", reason, j,
+				  v.least, v.most);
 		if (r == 0) {
 			content = true;
 			r = judge_content(&v, j, seen, n, why, len);

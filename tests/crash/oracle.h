@@ -24,23 +24,23 @@
 #include "cowbd.h"
 
 #define SECTOR 512u
-#define SECTORS_MAX 1024u	/* of a volume */
+#define SECTORS_MAX 1024u /* of a volume */
 #define TOUCH_MAX 6u
 
 /* What an op makes durable when it is acknowledged. */
 enum covers {
 	COVERS_NOTHING,
-	COVERS_RANGE,		/* some sectors of its object, and what made that object if it was written to */
-	COVERS_OBJECT,		/* all of its object, in the same way */
-	COVERS_CHANGES,		/* all changes up to its own */
+	COVERS_RANGE, /* some sectors of its object, and what made that object if it was written to */
+	COVERS_OBJECT,  /* all of its object, in the same way */
+	COVERS_CHANGES, /* all changes up to its own */
 	COVERS_ALL,
 };
 
 struct token_entry {
 	uint64_t token;
-	unsigned t;		/* op */
-	unsigned m;		/* change, 0: a write */
-	bool whole;		/* the change set the whole volume: nothing of later may be there without it */
+	unsigned t; /* op */
+	unsigned m; /* change, 0: a write */
+	bool whole; /* the change set the whole volume: nothing of later may be there without it */
 };
 
 struct history {
@@ -55,31 +55,31 @@ struct guise {
 	unsigned sectors;
 };
 
-struct subject {		/* a volume or snapshot that ever was */
+struct subject { /* a volume or snapshot that ever was */
 	uint64_t id;
 	bool snapshot;
-	struct subject *volume;	/* of a snapshot */
-	unsigned born, died;	/* changes; died 0: alive */
+	struct subject *volume; /* of a snapshot */
+	unsigned born, died;    /* changes; died 0: alive */
 	struct guise *guise;
 	unsigned nguises;
-	struct history sector[SECTORS_MAX];	/* zero before the first entry */
+	struct history sector[SECTORS_MAX]; /* zero before the first entry */
 };
 
 struct op {
-	size_t start, ack;	/* SIZE_MAX: never */
-	unsigned m;		/* 0: no change */
+	size_t start, ack; /* SIZE_MAX: never */
+	unsigned m;        /* 0: no change */
 	enum covers covers;
 	struct subject *touched[TOUCH_MAX];
 	unsigned ntouched;
-	const struct subject *wrote;	/* changed what it holds, by a write */
-	unsigned first, n;	/* COVERS_RANGE, of touched[0] */
+	const struct subject *wrote; /* changed what it holds, by a write */
+	unsigned first, n;           /* COVERS_RANGE, of touched[0] */
 	char text[192];
 };
 
 struct oracle {
 	struct subject **subject;
 	unsigned nsubjects;
-	struct op *op;		/* op 0: what there was at first */
+	struct op *op; /* op 0: what there was at first */
 	unsigned nops;
 	unsigned changes;
 	uint64_t last_token;

@@ -57,7 +57,8 @@ static void die_here(struct store *s)
 	const struct sim_options opt = {.seed = running->set->seed, .record = true};
 
 	k->tail = malloc(TAIL_KEPT);
-	if (!k->tail || read_tail(running->tail_link, k->tail) < 0 || store_sim_copy(s, &opt, &k->store) < 0) {
+	if (!k->tail || read_tail(running->tail_link, k->tail) < 0 ||
+	    store_sim_copy(s, &opt, &k->store) < 0) {
 		free(k->tail);
 		return;
 	}
@@ -71,8 +72,11 @@ static void die_here(struct store *s)
 static bool dies_now(void)
 {
 	calls++;
-	return running && running->p && running->ph->nkills < running->set->kills && running->tail_link[0] &&
-	       random_of(&running->kill_random) % (running->set->ops * 2 / running->set->kills + 1) == 0;
+	return running && running->p && running->ph->nkills < running->set->kills &&
+	       running->tail_link[0] &&
+	       random_of(&running->kill_random) %
+			       (running->set->ops * 2 / running->set->kills + 1) ==
+		       0;
 }
 
 /* A durable write of a daemon that dies in it may have reached the disk without being durable. */
@@ -114,7 +118,7 @@ static int hook_sync(struct store *s, const struct store_range *ranges, unsigned
 
 static void hook_close(struct store *s)
 {
-	(void)s;		/* the log is still of use */
+	(void)s; /* the log is still of use */
 }
 
 static void hook(struct store *s)
@@ -155,7 +159,8 @@ static int keep_tail(struct run *r)
 
 	cowbd_pool_info(r->p, &info);
 	snprintf(r->tail_path, sizeof r->tail_path, "%s", info.tail);
-	snprintf(r->tail_link, sizeof r->tail_link, "%s/kept-%u-%u", r->set->dir, r->set->number, r->links++);
+	snprintf(r->tail_link, sizeof r->tail_link, "%s/kept-%u-%u", r->set->dir, r->set->number,
+		 r->links++);
 	(void)unlink(r->tail_link);
 	return link(r->tail_path, r->tail_link);
 }
@@ -270,7 +275,8 @@ static void acknowledged(struct run *r, enum covers covers)
 }
 
 /* An op that failed, in part perhaps: what it would have written, and then what is there. */
-static int look_again(struct run *r, struct subject *s, unsigned first, unsigned n, const uint64_t *wanted)
+static int look_again(struct run *r, struct subject *s, unsigned first, unsigned n,
+		      const uint64_t *wanted)
 {
 	uint64_t now[SECTORS_MAX];
 	char name[80];
@@ -291,8 +297,8 @@ static int look_again(struct run *r, struct subject *s, unsigned first, unsigned
 
 /* ---- operations on data ------------------------------------------------------------------------------------ */
 
-static int finish_data(struct run *r, struct subject *s, unsigned first, unsigned n, const uint64_t *tokens,
-		       int err, unsigned flags)
+static int finish_data(struct run *r, struct subject *s, unsigned first, unsigned n,
+		       const uint64_t *tokens, int err, unsigned flags)
 {
 	struct oracle *o = &r->ph->oracle;
 
@@ -318,15 +324,16 @@ static int do_write(struct run *r, struct subject *s, unsigned first, unsigned n
 	if (!c)
 		return -EIO;
 	oracle_touch(o, s);
-	(void)say(r->text, sizeof r->text, "%s %s sectors %u..%u", flags & COWBD_FUA ? "fua write" : "write",
-		 oracle_name(s), first, first + n - 1);
+	(void)say(r->text, sizeof r->text, "%s %s sectors %u..%u",
+		  flags & COWBD_FUA ? "fua write" : "write", oracle_name(s), first, first + n - 1);
 	for (unsigned i = 0; i < n; i++) {
 		tokens[i] = ++o->last_token;
 		for (unsigned k = 0; k < SECTOR / 8; k++)
 			buf[i][k] = tokens[i];
 	}
-	return finish_data(r, s, first, n, tokens,
-			   cowbd_write(c, buf, (uint64_t)n * SECTOR, (uint64_t)first * SECTOR, flags), flags);
+	return finish_data(
+		r, s, first, n, tokens,
+		cowbd_write(c, buf, (uint64_t)n * SECTOR, (uint64_t)first * SECTOR, flags), flags);
 }
 
 static int op_write(struct run *r, unsigned flags)
@@ -337,18 +344,18 @@ static int op_write(struct run *r, unsigned flags)
 	if (!s)
 		return 0;
 	size = oracle_sectors(s);
-	if (below(r, 3))		/* mostly the same few blocks */
+	if (below(r, 3)) /* mostly the same few blocks */
 		size = MIN(size, (r->set->seed % 2 ? 1 : 3) * per);
 	switch (below(r, 3)) {
-	case 0:				/* one sector */
+	case 0: /* one sector */
 		first = below(r, size);
 		n = 1;
 		break;
-	case 1:				/* blocks */
+	case 1: /* blocks */
 		first = below(r, MAX(size / per, 1u)) * per;
 		n = (1 + below(r, below(r, 4) ? 3 : 12)) * per;
 		break;
-	default:			/* across an edge */
+	default: /* across an edge */
 		first = below(r, size);
 		n = 2 + below(r, 2 * per);
 		break;
@@ -371,12 +378,12 @@ static int op_zero_or_trim(struct run *r, bool trim, unsigned flags)
 	first = below(r, below(r, 2) ? size : MIN(size, 3 * per));
 	n = below(r, 3) ? 1 + below(r, 4 * per) : 1 + below(r, size);
 	n = MIN(n, size - first);
-	if (below(r, 2)) {		/* whole blocks */
+	if (below(r, 2)) { /* whole blocks */
 		first = first / per * per;
 		n = MIN((n + per - 1) / per * per, size - first);
 	}
-	(void)say(r->text, sizeof r->text, "%s%s %s sectors %u..%u", flags ? "fua " : "", trim ? "trim" : "zero",
-		 oracle_name(s), first, first + n - 1);
+	(void)say(r->text, sizeof r->text, "%s%s %s sectors %u..%u", flags ? "fua " : "",
+		  trim ? "trim" : "zero", oracle_name(s), first, first + n - 1);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned block = (first + i) / per;
 		bool whole = block * per >= first && (MIN((block + 1) * per, size) <= first + n);
@@ -387,8 +394,10 @@ static int op_zero_or_trim(struct run *r, bool trim, unsigned flags)
 		err = cowbd_trim(c, (uint64_t)n * SECTOR, (uint64_t)first * SECTOR, flags);
 	else
 		err = cowbd_zero(c, (uint64_t)n * SECTOR, (uint64_t)first * SECTOR, flags);
-	if (trim && err == 0 && !flags)	/* it may do nothing when the pool is full */
-		return look_again(r, s, first, n, tokens) < 0 ? -1 : (acknowledged(r, COVERS_NOTHING), 0);
+	if (trim && err == 0 && !flags) /* it may do nothing when the pool is full */
+		return look_again(r, s, first, n, tokens) < 0
+			       ? -1
+			       : (acknowledged(r, COVERS_NOTHING), 0);
 	return finish_data(r, s, first, n, tokens, err, flags);
 }
 
@@ -422,7 +431,8 @@ static enum covers covers_of(unsigned flags)
 	return flags & COWBD_NO_WAIT ? COVERS_NOTHING : COVERS_CHANGES;
 }
 
-static int born(struct run *r, const char *name, unsigned sectors, struct subject *volume, const struct subject *like)
+static int born(struct run *r, const char *name, unsigned sectors, struct subject *volume,
+		const struct subject *like)
 {
 	struct cowbd_object found;
 	int err = cowbd_find(r->p, name, &found);
@@ -441,7 +451,8 @@ static int op_create(struct run *r)
 
 	if (count(o, false, true) >= VOLUMES_MAX)
 		return 0;
-	sectors = r->set->seed % 2 ? (1 + below(r, 3)) * per : (4 + below(r, below(r, 4) ? 6 : 36)) * per;
+	sectors = r->set->seed % 2 ? (1 + below(r, 3)) * per
+				   : (4 + below(r, below(r, 4) ? 6 : 36)) * per;
 	sectors = MIN(SECTORS_MAX, sectors);
 	if (below(r, 4) == 0)
 		sectors -= below(r, per);
@@ -469,8 +480,10 @@ static int op_snapshot(struct run *r, bool group)
 	if (!volume[0] || count(o, true, true) + n > OBJECTS_MAX)
 		return 0;
 	for (unsigned i = 0; i < n; i++)
-		snprintf(name[i], sizeof name[i], "%.30s@s%" PRIu64, oracle_name(volume[i]), r->names++);
-	(void)say(r->text, sizeof r->text, "snapshot %s %s flags %u", name[0], n > 1 ? name[1] : "", flags);
+		snprintf(name[i], sizeof name[i], "%.30s@s%" PRIu64, oracle_name(volume[i]),
+			 r->names++);
+	(void)say(r->text, sizeof r->text, "snapshot %s %s flags %u", name[0], n > 1 ? name[1] : "",
+		  flags);
 	err = cowbd_snapshot(r->p, names, n, COWBD_LABEL_CRASH, flags);
 	if (err < 0)
 		return refused(err) ? 0 : err;
@@ -496,7 +509,8 @@ static int op_clone(struct run *r)
 	for (unsigned i = 0; i < n; i++)
 		snprintf(name[i], sizeof name[i], "v%" PRIu64, r->names++);
 	full_name(s, source, sizeof source);
-	(void)say(r->text, sizeof r->text, "clone %s %s %s flags %u", source, name[0], n > 1 ? name[1] : "", flags);
+	(void)say(r->text, sizeof r->text, "clone %s %s %s flags %u", source, name[0],
+		  n > 1 ? name[1] : "", flags);
 	err = cowbd_clone(r->p, source, names, n, 0, flags);
 	if (err < 0)
 		return refused(err) ? 0 : err;
@@ -508,12 +522,14 @@ static int op_clone(struct run *r)
 	return 0;
 }
 
-static struct subject *snapshot_called(struct oracle *o, const struct subject *volume, const char *name)
+static struct subject *snapshot_called(struct oracle *o, const struct subject *volume,
+				       const char *name)
 {
 	for (unsigned i = 0; i < o->nsubjects; i++) {
 		struct subject *s = o->subject[i];
 
-		if (alive(s) && s->volume == volume && strcmp(strchr(oracle_name(s), '@') + 1, name) == 0)
+		if (alive(s) && s->volume == volume &&
+		    strcmp(strchr(oracle_name(s), '@') + 1, name) == 0)
 			return s;
 	}
 	return NULL;
@@ -540,7 +556,7 @@ static int op_rollback(struct run *r)
 	if (err < 0)
 		return refused(err) ? 0 : err;
 	oracle_change(o);
-	close_client(r, s->volume);	/* its size may be another now */
+	close_client(r, s->volume); /* its size may be another now */
 	if (how != 0) {
 		old = snapshot_called(o, s->volume, keep);
 		snprintf(name, sizeof name, "%.80s@%s", oracle_name(s->volume), keep);
@@ -608,7 +624,8 @@ static int op_rename(struct run *r)
 static int op_resize(struct run *r)
 {
 	struct subject *s = choose(r, false, true);
-	unsigned per = r->block / SECTOR, flags = wait_flag(r) | COWBD_SHRINK_FORCE | COWBD_IGNORE_CLIENTS, sectors;
+	unsigned per = r->block / SECTOR,
+		 flags = wait_flag(r) | COWBD_SHRINK_FORCE | COWBD_IGNORE_CLIENTS, sectors;
 	int err;
 
 	if (!s)
@@ -619,8 +636,8 @@ static int op_resize(struct run *r)
 		sectors -= below(r, per);
 	if (sectors == oracle_sectors(s))
 		return 0;
-	(void)say(r->text, sizeof r->text, "resize %s %u sectors (was %u) flags %u", oracle_name(s), sectors,
-		 oracle_sectors(s), flags);
+	(void)say(r->text, sizeof r->text, "resize %s %u sectors (was %u) flags %u", oracle_name(s),
+		  sectors, oracle_sectors(s), flags);
 	close_client(r, s);
 	err = cowbd_resize(r->p, oracle_name(s), (uint64_t)sectors * SECTOR, flags);
 	if (err < 0)
@@ -724,57 +741,59 @@ static int op_reopen(struct run *r)
 
 /* ---- a phase ------------------------------------------------------------------------------------------------------------ */
 
-enum op_kind { WRITE, FUA, TRIM, ZERO, FLUSH, SNAPSHOT, GROUP, CLONE, ROLLBACK, REMOVE, RENAME, RESIZE, CREATE,
-	       CHECKPOINT, COMMIT, SYNC, RECLAIM, GIVE_BACK, GROW, REOPEN, CLOSE_CLIENTS, KINDS };
+enum op_kind {
+	WRITE,
+	FUA,
+	TRIM,
+	ZERO,
+	FLUSH,
+	SNAPSHOT,
+	GROUP,
+	CLONE,
+	ROLLBACK,
+	REMOVE,
+	RENAME,
+	RESIZE,
+	CREATE,
+	CHECKPOINT,
+	COMMIT,
+	SYNC,
+	RECLAIM,
+	GIVE_BACK,
+	GROW,
+	REOPEN,
+	CLOSE_CLIENTS,
+	KINDS
+};
 
-static const uint8_t usual[KINDS] = {12, 2, 3, 2, 4, 3, 1, 2, 2, 3, 1, 2, 1, 2, 2, 1, 4, 1, 1, 1, 1};
+static const uint8_t usual[KINDS] = {12, 2, 3, 2, 4, 3, 1, 2, 2, 3, 1,
+				     2,  1, 2, 2, 1, 4, 1, 1, 1, 1};
 
 static int do_op(struct run *r, enum op_kind kind)
 {
 	switch (kind) {
-	case WRITE:
-		return op_write(r, 0);
+	case WRITE: return op_write(r, 0);
 	case FUA:
 		return below(r, 3) ? op_write(r, COWBD_FUA) : op_zero_or_trim(r, false, COWBD_FUA);
-	case TRIM:
-		return op_zero_or_trim(r, true, 0);
-	case ZERO:
-		return op_zero_or_trim(r, false, 0);
-	case FLUSH:
-		return op_flush(r);
-	case SNAPSHOT:
-		return op_snapshot(r, false);
-	case GROUP:
-		return op_snapshot(r, true);
-	case CLONE:
-		return op_clone(r);
-	case ROLLBACK:
-		return op_rollback(r);
-	case REMOVE:
-		return op_remove(r);
-	case RENAME:
-		return op_rename(r);
-	case RESIZE:
-		return op_resize(r);
-	case CREATE:
-		return op_create(r);
-	case CHECKPOINT:
-		return op_checkpoint(r);
-	case COMMIT:
-		return op_commit(r);
-	case SYNC:
-		return op_sync(r);
-	case RECLAIM:
-		return op_reclaim(r);
-	case GIVE_BACK:
-		return op_give_back(r);
-	case GROW:
-		return op_grow(r);
-	case REOPEN:
-		return op_reopen(r);
-	default:
-		close_client(r, NULL);
-		return 0;
+	case TRIM: return op_zero_or_trim(r, true, 0);
+	case ZERO: return op_zero_or_trim(r, false, 0);
+	case FLUSH: return op_flush(r);
+	case SNAPSHOT: return op_snapshot(r, false);
+	case GROUP: return op_snapshot(r, true);
+	case CLONE: return op_clone(r);
+	case ROLLBACK: return op_rollback(r);
+	case REMOVE: return op_remove(r);
+	case RENAME: return op_rename(r);
+	case RESIZE: return op_resize(r);
+	case CREATE: return op_create(r);
+	case CHECKPOINT: return op_checkpoint(r);
+	case COMMIT: return op_commit(r);
+	case SYNC: return op_sync(r);
+	case RECLAIM: return op_reclaim(r);
+	case GIVE_BACK: return op_give_back(r);
+	case GROW: return op_grow(r);
+	case REOPEN: return op_reopen(r);
+	default: close_client(r, NULL); return 0;
 	}
 }
 
@@ -825,10 +844,11 @@ static int run_ops(struct run *r, char *why, size_t len)
 		err = do_op(r, kind);
 		snprintf(o->op[o->nops - 1].text, sizeof o->op[0].text, "#%u %s", i, r->text);
 		if (r->set->verbose)
-			printf("  event %5zu op %3u: %s%s\n", events_now(r), o->nops - 1, o->op[o->nops - 1].text,
-			       err < 0 ? " FAILED" : "");
+			printf("  event %5zu op %3u: %s%s\n", events_now(r), o->nops - 1,
+			       o->op[o->nops - 1].text, err < 0 ? " FAILED" : "");
 		if (err < 0) {
-			snprintf(why, len, "op %u (%s): %s", o->nops - 1, o->op[o->nops - 1].text, cowbd_error());
+			snprintf(why, len, "op %u (%s): %s", o->nops - 1, o->op[o->nops - 1].text,
+				 cowbd_error());
 			return -1;
 		}
 	}
@@ -842,9 +862,13 @@ static int check_now(struct run *r, char *why, size_t len)
 	return oracle_judge(&r->ph->oracle, r->p, SIZE_MAX - 1, true, &hash, why, len);
 }
 
-int workload_run(const struct settings *set, struct store *s, struct phase *ph, char *why, size_t len)
+int workload_run(const struct settings *set, struct store *s, struct phase *ph, char *why,
+		 size_t len)
 {
-	struct run r = {.set = set, .ph = ph, .kill_random = set->seed + 77 * set->number, .names = set->number * 1000};
+	struct run r = {.set = set,
+			.ph = ph,
+			.kill_random = set->seed + 77 * set->number,
+			.names = set->number * 1000};
 	int err;
 
 	*ph = (struct phase){.store = s};
@@ -893,7 +917,8 @@ int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len
 {
 	static const uint32_t blocks[] = {4096, 8192, 16384, 32768};
 	uint64_t random = seed;
-	struct cowbd_init_options init = {.name = "crash", .journal_bytes = 2 * ZONE_BYTES,
+	struct cowbd_init_options init = {.name = "crash",
+					  .journal_bytes = 2 * ZONE_BYTES,
 					  .block_bytes = blocks[random_of(&random) % 4]};
 	const struct sim_options opt = {.seed = seed, .record = true};
 	struct store *made;

@@ -18,29 +18,29 @@
 
 /* The daemon died here: what it leaves. */
 struct kill {
-	struct store *store;		/* with the log */
+	struct store *store; /* with the log */
 	size_t events;
 	unsigned call;
-	uint8_t *tail;			/* the first bytes of its tail's file, TAIL_KEPT */
+	uint8_t *tail; /* the first bytes of its tail's file, TAIL_KEPT */
 	char tail_path[512];
-	char tail_link[512];		/* another name of the same file */
+	char tail_link[512]; /* another name of the same file */
 };
 
 struct phase {
 	struct oracle oracle;
-	struct store *store;		/* the log of all that happened */
-	size_t first;			/* event at which the oracle begins */
+	struct store *store; /* the log of all that happened */
+	size_t first;        /* event at which the oracle begins */
 	struct kill kill[KILLS_MAX];
 	unsigned nkills;
 };
 
 struct settings {
 	uint64_t seed;
-	unsigned number;		/* of the phase */
+	unsigned number; /* of the phase */
 	unsigned ops;
-	const uint8_t *skip;		/* ops to leave out, by number in the phase; NULL: none */
+	const uint8_t *skip; /* ops to leave out, by number in the phase; NULL: none */
 	unsigned kills;
-	const char *dir;		/* on tmpfs, for tails */
+	const char *dir; /* on tmpfs, for tails */
 	bool verbose;
 };
 
@@ -50,7 +50,8 @@ uint64_t random_of(uint64_t *state);
 int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len);
 
 /* Opens the pool on s (taken over) and runs a phase.  -1 and why if the pool does something wrong already. */
-int workload_run(const struct settings *set, struct store *s, struct phase *ret_phase, char *why, size_t len);
+int workload_run(const struct settings *set, struct store *s, struct phase *ret_phase, char *why,
+		 size_t len);
 void phase_fini(struct phase *ph);
 
 /* Puts the tail of a kill where the pool looks for it; takes it away. */

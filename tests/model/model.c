@@ -135,8 +135,11 @@ void model_init(struct model *m, uint64_t block, uint64_t window_blocks, unsigne
 {
 	uint64_t span = fanout;
 
-	*m = (struct model){.block = block, .window = window_blocks * block, .object = objects,
-			    .max_objects = 16, .trace = getenv("COWBD_MODEL_TRACE") != NULL};
+	*m = (struct model){.block = block,
+			    .window = window_blocks * block,
+			    .object = objects,
+			    .max_objects = 16,
+			    .trace = getenv("COWBD_MODEL_TRACE") != NULL};
 	/* across an edge of level 1, and one two levels further up */
 	while (span < window_blocks * 2)
 		span *= fanout;
@@ -164,7 +167,8 @@ static struct cowbd_client *attach(struct model *m, unsigned i)
 		return m->client[i];
 	r = cowbd_client_open(m->pool, m->object[i].name, false, "model", &m->client[i]);
 	model_expect(r == 0, "opening \"%s\": %d", m->object[i].name, r);
-	model_expect(cowbd_client_size(m->client[i]) == m->object[i].size, "size of \"%s\"", m->object[i].name);
+	model_expect(cowbd_client_size(m->client[i]) == m->object[i].size, "size of \"%s\"",
+		     m->object[i].name);
 	return m->client[i];
 }
 
@@ -213,13 +217,18 @@ static int find_name(const struct model *m, const char *name)
 }
 
 /* Puts a new object into place i. */
-static void born(struct model *m, int i, int volume, const char *name, uint64_t size, const uint8_t *data)
+static void born(struct model *m, int i, int volume, const char *name, uint64_t size,
+		 const uint8_t *data)
 {
 	struct model_object *o = &m->object[i];
 	uint8_t *own = o->data;
 
-	*o = (struct model_object){.live = true, .snapshot = volume >= 0, .volume = volume,
-				   .born = ++m->made, .size = size, .data = own};
+	*o = (struct model_object){.live = true,
+				   .snapshot = volume >= 0,
+				   .volume = volume,
+				   .born = ++m->made,
+				   .size = size,
+				   .data = own};
 	snprintf(o->name, sizeof o->name, "%s", name);
 	if (data)
 		memcpy(own, data, model_bytes(m));
@@ -280,10 +289,12 @@ static void say_difference(const struct model *m, unsigned i, const uint8_t *got
 		}
 	while (at + bytes < model_bytes(m) && got[at + bytes] != want[at + bytes])
 		bytes++;
-	model_fail("step %" PRIu64 ": \"%s\" differs in %" PRIu64 " bytes, first at disk offset %" PRIu64
-		   " (block %" PRIu64 " + %" PRIu64 ", %" PRIu64 " bytes): is %02x, should be %02x",
+	model_fail("step %" PRIu64 ": \"%s\" differs in %" PRIu64
+		   " bytes, first at disk offset %" PRIu64 " (block %" PRIu64 " + %" PRIu64
+		   ", %" PRIu64 " bytes): is %02x, should be %02x",
 		   m->step, m->object[i].name, n, m->base[at / m->window] + at % m->window,
-		   (m->base[at / m->window] + at % m->window) / m->block, at % m->block, bytes, got[at], want[at]);
+		   (m->base[at / m->window] + at % m->window) / m->block, at % m->block, bytes,
+		   got[at], want[at]);
 }
 
 struct extents {
@@ -297,11 +308,14 @@ static int visit_extent(void *opaque, uint64_t offset, uint64_t length, bool map
 {
 	struct extents *x = opaque;
 
-	model_expect(offset == x->at && length, "extents of \"%s\" leave a hole", x->m->object[x->object].name);
+	model_expect(offset == x->at && length, "extents of \"%s\" leave a hole",
+		     x->m->object[x->object].name);
 	x->at += length;
 	if (!mapped)
-		model_expect(array_is_zero(x->m, x->m->object[x->object].data, offset, offset + length),
-			     "\"%s\": data in what is said to be unmapped", x->m->object[x->object].name);
+		model_expect(array_is_zero(x->m, x->m->object[x->object].data, offset,
+					   offset + length),
+			     "\"%s\": data in what is said to be unmapped",
+			     x->m->object[x->object].name);
 	return 0;
 }
 
@@ -314,7 +328,8 @@ void model_compare(struct model *m, unsigned i)
 	if (memcmp(m->buf[0], m->object[i].data, model_bytes(m)) != 0)
 		say_difference(m, i, m->buf[0]);
 	r = cowbd_extents(m->client[i], m->object[i].size, 0, visit_extent, &x);
-	model_expect(r == 0 && x.at == m->object[i].size, "extents of \"%s\": %d", m->object[i].name, r);
+	model_expect(r == 0 && x.at == m->object[i].size, "extents of \"%s\": %d",
+		     m->object[i].name, r);
 }
 
 void model_compare_all(struct model *m)
@@ -329,7 +344,8 @@ void model_compare_all(struct model *m)
 	for (size_t k = 0; k < n; k++) {
 		int i = find_name(m, list[k].name);
 
-		model_expect(i >= 0, "step %" PRIu64 ": \"%s\" should not be there", m->step, list[k].name);
+		model_expect(i >= 0, "step %" PRIu64 ": \"%s\" should not be there", m->step,
+			     list[k].name);
 		model_expect(m->object[i].size == list[k].size, "size of \"%s\"", list[k].name);
 		model_compare(m, (unsigned)i);
 	}
@@ -350,8 +366,8 @@ static void report(void *opaque, enum cowbd_damage_kind kind, const char *object
 		return;
 	*(kind == COWBD_DAMAGE ? &f->damage : &f->leaks) += 1;
 	if (f->damage + f->leaks < 20)
-		fprintf(stderr, "check: %s: %s at %#" PRIx64 ": %s\n", kind == COWBD_DAMAGE ? "damage" : "leak",
-			object, offset, message);
+		fprintf(stderr, "check: %s: %s at %#" PRIx64 ": %s\n",
+			kind == COWBD_DAMAGE ? "damage" : "leak", object, offset, message);
 }
 
 void model_check(struct model *m)
@@ -363,8 +379,8 @@ void model_check(struct model *m)
 
 	model_expect(r == 0, "check: %d", r);
 	model_expect(result.damages == 0 && result.leaks == 0 && f.damage + f.leaks == 0,
-		     "step %" PRIu64 ": check finds %" PRIu64 " damages, %" PRIu64 " leaks", m->step,
-		     result.damages, result.leaks);
+		     "step %" PRIu64 ": check finds %" PRIu64 " damages, %" PRIu64 " leaks",
+		     m->step, result.damages, result.leaks);
 }
 
 void model_empty(struct model *m)
@@ -376,9 +392,11 @@ void model_empty(struct model *m)
 		const char *name = m->object[i].name;
 		struct cowbd_object o;
 
-		if (!m->object[i].live || m->object[i].snapshot || cowbd_find(m->pool, name, &o) < 0)
+		if (!m->object[i].live || m->object[i].snapshot ||
+		    cowbd_find(m->pool, name, &o) < 0)
 			continue;
-		model_expect(cowbd_remove(m->pool, &name, 1, COWBD_RECURSIVE | COWBD_NO_WAIT) == 0, "removing \"%s\"", name);
+		model_expect(cowbd_remove(m->pool, &name, 1, COWBD_RECURSIVE | COWBD_NO_WAIT) == 0,
+			     "removing \"%s\"", name);
 	}
 	for (unsigned i = 0; i < MODEL_OBJECTS; i++)
 		m->object[i].live = false;
@@ -386,15 +404,19 @@ void model_empty(struct model *m)
 	model_expect(cowbd_reclaim_wait(m->pool) == 0, "waiting for reclaim");
 	model_check(m);
 	cowbd_pool_info(m->pool, &info);
-	model_expect(info.used_blocks == 0 && info.dying == 0, "%" PRIu64 " blocks are used, %" PRIu64
-		     " subtrees dying, though nothing is left", info.used_blocks, info.dying);
-	model_expect(info.metadata_bytes == 0, "%" PRIu64 " bytes of metadata, though nothing is left", info.metadata_bytes);
+	model_expect(info.used_blocks == 0 && info.dying == 0,
+		     "%" PRIu64 " blocks are used, %" PRIu64
+		     " subtrees dying, though nothing is left",
+		     info.used_blocks, info.dying);
+	model_expect(info.metadata_bytes == 0,
+		     "%" PRIu64 " bytes of metadata, though nothing is left", info.metadata_bytes);
 }
 
 /* ---- operations on data ------------------------------------------------------------------------------ */
 
 /* A request within one window: at *ret_at of it, on the disk at the returned offset. */
-static uint64_t random_range(struct model *m, const struct model_object *o, uint64_t *ret_array, uint64_t *ret_len)
+static uint64_t random_range(struct model *m, const struct model_object *o, uint64_t *ret_array,
+			     uint64_t *ret_len)
 {
 	unsigned w;
 	uint64_t len, at, n, unit = model_chance(m, 50) ? m->block : model_chance(m, 50) ? 512 : 1;
@@ -404,18 +426,10 @@ static uint64_t random_range(struct model *m, const struct model_object *o, uint
 	while ((len = window_len(m, w, o->size)) == 0);
 	at = round_down(model_below(m, len), unit);
 	switch (model_below(m, 4)) {
-	case 0:
-		n = 1 + model_below(m, m->block);
-		break;
-	case 1:
-		n = m->block;
-		break;
-	case 2:
-		n = 1 + model_below(m, 6 * m->block);
-		break;
-	default:
-		n = round_up(1 + model_below(m, 3 * m->block), unit);
-		break;
+	case 0: n = 1 + model_below(m, m->block); break;
+	case 1: n = m->block; break;
+	case 2: n = 1 + model_below(m, 6 * m->block); break;
+	default: n = round_up(1 + model_below(m, 3 * m->block), unit); break;
 	}
 	*ret_len = MIN(n, len - at);
 	*ret_array = w * m->window + at;
@@ -423,7 +437,8 @@ static uint64_t random_range(struct model *m, const struct model_object *o, uint
 }
 
 /* A write met a full pool: a prefix of it is there, and the rest is as it was. */
-static void accept_prefix(struct model *m, unsigned i, uint64_t offset, uint64_t array, uint64_t len)
+static void accept_prefix(struct model *m, unsigned i, uint64_t offset, uint64_t array,
+			  uint64_t len)
 {
 	uint8_t *got = m->buf[1], *new = m->buf[0], *old = m->object[i].data + array;
 	uint64_t n = 0;
@@ -433,8 +448,10 @@ static void accept_prefix(struct model *m, unsigned i, uint64_t offset, uint64_t
 	while (n < len && got[n] == new[n])
 		n++;
 	for (uint64_t k = n; k < len; k++)
-		model_expect(got[k] == old[k], "step %" PRIu64 ": a write that failed changed byte %" PRIu64
-			     " of %" PRIu64 ", but not byte %" PRIu64, m->step, k, len, n);
+		model_expect(got[k] == old[k],
+			     "step %" PRIu64 ": a write that failed changed byte %" PRIu64
+			     " of %" PRIu64 ", but not byte %" PRIu64,
+			     m->step, k, len, n);
 	memcpy(old, got, len);
 }
 
@@ -463,8 +480,9 @@ static void step_read(struct model *m, unsigned i)
 	r = cowbd_read(attach(m, i), m->buf[0], len, offset);
 	model_expect(r == 0, "step %" PRIu64 ": read: %d", m->step, r);
 	for (uint64_t k = 0; k < len; k++)
-		model_expect(m->buf[0][k] == m->object[i].data[array + k], "step %" PRIu64 ": \"%s\" at %" PRIu64
-			     " is %02x, should be %02x", m->step, m->object[i].name, offset + k, m->buf[0][k],
+		model_expect(m->buf[0][k] == m->object[i].data[array + k],
+			     "step %" PRIu64 ": \"%s\" at %" PRIu64 " is %02x, should be %02x",
+			     m->step, m->object[i].name, offset + k, m->buf[0][k],
 			     m->object[i].data[array + k]);
 }
 
@@ -478,7 +496,8 @@ static void accept_zeros(struct model *m, unsigned i, uint64_t from, uint64_t en
 	model_read_all(m, i, got);
 	for (uint64_t k = 0; k < model_bytes(m); k++)
 		model_expect(got[k] == old[k] || (got[k] == 0 && may[k] == 0),
-			     "step %" PRIu64 ": a trim or zero changed what it had to leave", m->step);
+			     "step %" PRIu64 ": a trim or zero changed what it had to leave",
+			     m->step);
 	memcpy(old, got, model_bytes(m));
 }
 
@@ -488,11 +507,12 @@ static void step_zero(struct model *m, unsigned i, bool trim)
 	uint64_t array, len, offset = random_range(m, o, &array, &len), end, whole_end;
 	int r;
 
-	if (model_chance(m, 10))	/* far, over what no window holds */
+	if (model_chance(m, 10)) /* far, over what no window holds */
 		len = model_chance(m, 50) ? o->size - offset : 1 + model_below(m, o->size - offset);
 	end = offset + len;
 	trace(m, "%s %s %" PRIu64 "+%" PRIu64, trim ? "trim" : "zero", o->name, offset, len);
-	r = trim ? cowbd_trim(attach(m, i), len, offset, 0) : cowbd_zero(attach(m, i), len, offset, 0);
+	r = trim ? cowbd_trim(attach(m, i), len, offset, 0)
+		 : cowbd_zero(attach(m, i), len, offset, 0);
 	if (trim) {
 		/* whole blocks; the last of the disk is whole to its end */
 		whole_end = end == o->size ? end : round_down(end, m->block);
@@ -534,7 +554,7 @@ void model_step_data(struct model *m)
 static void new_name(struct model *m, const char *volume, char name[40])
 {
 	if (volume)
-		snprintf(name, 40, "%s@s%" PRIu64, volume, m->made + m->step);
+		snprintf(name, 40, "%.16s@s%" PRIu64, volume, m->made + m->step);
 	else
 		snprintf(name, 40, "v%" PRIu64, m->made + m->step);
 }
@@ -559,7 +579,8 @@ static void step_snapshot(struct model *m)
 	const char *names[3];
 	int of[3], n = 0, want = 1 + (int)model_below(m, 3);
 
-	for (unsigned v = (unsigned)model_below(m, MODEL_OBJECTS), k = 0; k < MODEL_OBJECTS && n < want; k++) {
+	for (unsigned v = (unsigned)model_below(m, MODEL_OBJECTS), k = 0;
+	     k < MODEL_OBJECTS && n < want; k++) {
 		unsigned i = (v + k) % MODEL_OBJECTS;
 
 		if (!m->object[i].live || m->object[i].snapshot)
@@ -568,7 +589,7 @@ static void step_snapshot(struct model *m)
 		names[n] = name[n];
 		of[n++] = (int)i;
 	}
-	while (n > 0) {		/* places for all of them? */
+	while (n > 0) { /* places for all of them? */
 		unsigned places = 0;
 
 		for (unsigned i = m->pinned; i < m->max_objects; i++)
@@ -580,7 +601,8 @@ static void step_snapshot(struct model *m)
 	if (n == 0)
 		return;
 	trace(m, "snapshot %s and %d more", name[0], n - 1);
-	if (!done(m, cowbd_snapshot(m->pool, names, (size_t)n, COWBD_LABEL_CRASH, maybe_no_wait(m)), "snapshot"))
+	if (!done(m, cowbd_snapshot(m->pool, names, (size_t)n, COWBD_LABEL_CRASH, maybe_no_wait(m)),
+		  "snapshot"))
 		return;
 	for (int k = 0; k < n; k++)
 		born(m, find_free(m), of[k], name[k], m->object[of[k]].size, m->object[of[k]].data);
@@ -596,7 +618,8 @@ static void step_clone(struct model *m)
 		return;
 	new_name(m, NULL, name);
 	trace(m, "clone %s %s", m->object[from].name, name);
-	if (done(m, cowbd_clone(m->pool, m->object[from].name, names, 1, 0, maybe_no_wait(m)), "clone"))
+	if (done(m, cowbd_clone(m->pool, m->object[from].name, names, 1, 0, maybe_no_wait(m)),
+		 "clone"))
 		born(m, i, -1, name, m->object[from].size, m->object[from].data);
 }
 
@@ -604,7 +627,8 @@ static void step_clone(struct model *m)
 static int find_before(const struct model *m, int volume)
 {
 	for (unsigned i = 0; i < MODEL_OBJECTS; i++)
-		if (m->object[i].live && m->object[i].before_rollback && m->object[i].volume == volume)
+		if (m->object[i].live && m->object[i].before_rollback &&
+		    m->object[i].volume == volume)
 			return (int)i;
 	return -1;
 }
@@ -621,11 +645,14 @@ static void step_rollback(struct model *m)
 		return;
 	volume = m->object[snap].volume;
 	before = find_before(m, volume);
-	if (model_chance(m, 20))	/* undo */
+	if (model_chance(m, 20)) /* undo */
 		snap = before >= 0 ? before : snap;
 	detach(m, (unsigned)volume);
 	snprintf(keep, sizeof keep, "kept%" PRIu64, m->step);
-	trace(m, "rollback %s (%s)", m->object[snap].name, how == 0 ? "discard" : how == 1 ? keep : "automatic");
+	trace(m, "rollback %s (%s)", m->object[snap].name,
+	      how == 0   ? "discard"
+	      : how == 1 ? keep
+			 : "automatic");
 	if (how == 2 && before >= 0)
 		detach(m, (unsigned)before);
 	r = cowbd_rollback(m->pool, m->object[snap].name, how == 1 ? keep : NULL,
@@ -639,7 +666,8 @@ static void step_rollback(struct model *m)
 	m->object[volume].size = size;
 	if (how == 0)
 		return;
-	snprintf(name, sizeof name, "%.20s@%.18s", m->object[volume].name, how == 1 ? keep : "before-rollback");
+	snprintf(name, sizeof name, "%.20s@%.18s", m->object[volume].name,
+		 how == 1 ? keep : "before-rollback");
 	if (how == 2 && before >= 0)
 		kept = before;
 	born(m, kept, volume, name, old_size, m->buf[0]);
@@ -667,7 +695,8 @@ static void step_remove(struct model *m)
 	name = m->object[i].name;
 	trace(m, "remove %s%s", name, recursive ? " -r" : "");
 	for (unsigned k = 0; k < MODEL_OBJECTS; k++)
-		if ((int)k == i || (m->object[k].live && m->object[k].snapshot && m->object[k].volume == i))
+		if ((int)k == i ||
+		    (m->object[k].live && m->object[k].snapshot && m->object[k].volume == i))
 			detach(m, k);
 	r = cowbd_remove(m->pool, &name, 1, maybe_no_wait(m) | (recursive ? COWBD_RECURSIVE : 0));
 	if (!m->object[i].snapshot && snapshots_of(m, i) && !recursive) {
@@ -717,14 +746,16 @@ static void step_resize(struct model *m)
 	if (i < 0)
 		return;
 	detach(m, (unsigned)i);
-	trace(m, "resize %s %" PRIu64 " -> %" PRIu64 "%s", o->name, o->size, size, flags & COWBD_SHRINK_FORCE ? " force" : "");
+	trace(m, "resize %s %" PRIu64 " -> %" PRIu64 "%s", o->name, o->size, size,
+	      flags & COWBD_SHRINK_FORCE ? " force" : "");
 	r = cowbd_resize(m->pool, o->name, size, flags);
 	if (r == -EBUSY && size < o->size && !(flags & COWBD_SHRINK_FORCE))
 		return;
 	if (!done(m, r, "resize"))
 		return;
 	if (size < o->size && !(flags & COWBD_SHRINK_FORCE))
-		model_expect(array_is_zero(m, o->data, round_up(size, m->block), o->size), "resize cut data off without force");
+		model_expect(array_is_zero(m, o->data, round_up(size, m->block), o->size),
+			     "resize cut data off without force");
 	array_zero(m, o->data, size, UINT64_MAX);
 	o->size = size;
 }
@@ -739,7 +770,8 @@ static int visit_diff(void *opaque, uint64_t offset, uint64_t length, char kind)
 {
 	struct diff *d = opaque;
 
-	model_expect(length && offset >= d->at && (kind == 'w' || kind == 'z'), "diff goes backwards");
+	model_expect(length && offset >= d->at && (kind == 'w' || kind == 'z'),
+		     "diff goes backwards");
 	d->at = offset + length;
 	for (unsigned w = 0; w < MODEL_WINDOWS; w++) {
 		uint64_t a, b;
@@ -763,8 +795,9 @@ static void step_diff(struct model *m)
 	model_expect(r == 0, "diff: %d", r);
 	for (uint64_t k = 0; k < model_bytes(m); k++)
 		model_expect(m->buf[0][k] || m->object[a].data[k] == m->object[b].data[k],
-			     "step %" PRIu64 ": diff of \"%s\" and \"%s\" is silent about byte %" PRIu64, m->step,
-			     m->object[a].name, m->object[b].name, k);
+			     "step %" PRIu64
+			     ": diff of \"%s\" and \"%s\" is silent about byte %" PRIu64,
+			     m->step, m->object[a].name, m->object[b].name, k);
 }
 
 void model_step_objects(struct model *m)

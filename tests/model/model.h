@@ -22,27 +22,27 @@
 
 struct model_object {
 	bool live, snapshot, before_rollback;
-	int volume;		/* of a snapshot: its volume's place */
-	uint64_t born;		/* order of making */
-	uint64_t size;		/* bytes of the disk */
-	char name[40];		/* full */
-	uint8_t *data;		/* all windows */
+	int volume;    /* of a snapshot: its volume's place */
+	uint64_t born; /* order of making */
+	uint64_t size; /* bytes of the disk */
+	char name[40]; /* full */
+	uint8_t *data; /* all windows */
 };
 
 struct model {
 	struct cowbd_pool *pool;
-	struct cowbd_client *client[MODEL_OBJECTS];	/* kept open now and then */
-	struct model_object *object;	/* MODEL_OBJECTS */
-	uint64_t block;			/* bytes */
-	uint64_t window;		/* bytes of a window */
-	uint64_t base[MODEL_WINDOWS];	/* where they are on the disk */
+	struct cowbd_client *client[MODEL_OBJECTS]; /* kept open now and then */
+	struct model_object *object;                /* MODEL_OBJECTS */
+	uint64_t block;                             /* bytes */
+	uint64_t window;                            /* bytes of a window */
+	uint64_t base[MODEL_WINDOWS];               /* where they are on the disk */
 	unsigned max_objects;
-	unsigned pinned;		/* the first so many are not removed, renamed, resized or rolled back */
-	bool tight;			/* the pool gets full: -ENOSPC is an answer */
+	unsigned pinned; /* the first so many are not removed, renamed, resized or rolled back */
+	bool tight;      /* the pool gets full: -ENOSPC is an answer */
 	bool trace;
 	uint64_t rng, step, made;
-	uint8_t *buf[2];		/* scratch, all windows each */
-	uint64_t full;			/* operations that met a full pool */
+	uint8_t *buf[2]; /* scratch, all windows each */
+	uint64_t full;   /* operations that met a full pool */
 };
 
 /* Random numbers, from the seed alone. */
@@ -78,7 +78,7 @@ void model_empty(struct model *m);
 /* Parts shared with the test with threads. */
 void model_fill(uint8_t *buf, uint64_t len, uint64_t seed);
 void model_read_all(struct model *m, unsigned i, uint8_t *to);
-uint64_t model_bytes(const struct model *m);	/* of all windows */
+uint64_t model_bytes(const struct model *m); /* of all windows */
 
 /* Ends the test with a message. */
 #define model_fail(...) model_fail_at(__FILE__, __LINE__, __VA_ARGS__)

@@ -48,7 +48,7 @@ static const struct setup setups[] = {
 #endif
 
 static char run_dir[200];
-static struct store *store;	/* the running pool's */
+static struct store *store; /* the running pool's */
 
 static void open_on(struct model *m, struct store *s)
 {
@@ -94,7 +94,7 @@ static void reopen(struct model *m)
 	int r;
 
 	model_detach(m);
-	kept.close = keep_store;	/* the pool's store outlives the pool */
+	kept.close = keep_store; /* the pool's store outlives the pool */
 	s->ops = &kept;
 	r = cowbd_close(m->pool);
 	s->ops = ops;
@@ -109,22 +109,14 @@ static void work(struct model *m)
 	int r = 0;
 
 	switch (model_below(m, 6)) {
-	case 0:
-		r = checkpoint_run(e);
-		break;
-	case 1:
-		r = engine_commit(e, NULL);
-		break;
+	case 0: r = checkpoint_run(e); break;
+	case 1: r = engine_commit(e, NULL); break;
 	case 2:
 		for (unsigned i = 0; i < 8 && (r = reclaim_some(m->pool)) > 0;)
 			i++;
 		break;
-	case 3:
-		r = reclaim_some(m->pool);
-		break;
-	case 4:
-		r = space_punch_one(e->space);
-		break;
+	case 3: r = reclaim_some(m->pool); break;
+	case 4: r = space_punch_one(e->space); break;
 	default:
 		pthread_rwlock_wrlock(&e->lock);
 		(void)space_settle(e->space);

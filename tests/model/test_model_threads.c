@@ -33,20 +33,20 @@
 #undef fail
 
 #define WRITERS 3u
-#define HOT 3u			/* the volumes that writers write: places 0 .. */
+#define HOT 3u /* the volumes that writers write: places 0 .. */
 #define LOG_MAX 40000u
 #define SECTOR 512u
 
 /* A writer's request. */
 struct entry {
 	uint8_t hot;
-	uint8_t zero;			/* else a write */
-	uint32_t at, len;		/* bytes of the array */
-	uint64_t seed;			/* of what is written */
+	uint8_t zero;     /* else a write */
+	uint32_t at, len; /* bytes of the array */
+	uint64_t seed;    /* of what is written */
 };
 
 struct writer_log {
-	_Atomic uint32_t begun, answered;	/* requests */
+	_Atomic uint32_t begun, answered; /* requests */
 	struct entry entry[LOG_MAX];
 };
 
@@ -55,12 +55,12 @@ enum doing { NOTHING, MAKING, REMOVING, RENAMING, CHANGING };
 
 struct shared {
 	_Atomic uint32_t doing;
-	unsigned n, place[HOT];			/* MAKING, REMOVING (one) */
-	char name[40];				/* RENAMING: the new one */
-	unsigned changed;			/* CHANGING: a clone, */
-	uint64_t from, end, seed;		/* its bytes, and with what (0: zeros) */
-	uint64_t made;				/* of the model in the child */
-	uint32_t low[WRITERS], high[WRITERS];	/* MAKING: answered before, begun at the end */
+	unsigned n, place[HOT];               /* MAKING, REMOVING (one) */
+	char name[40];                        /* RENAMING: the new one */
+	unsigned changed;                     /* CHANGING: a clone, */
+	uint64_t from, end, seed;             /* its bytes, and with what (0: zeros) */
+	uint64_t made;                        /* of the model in the child */
+	uint32_t low[WRITERS], high[WRITERS]; /* MAKING: answered before, begun at the end */
 	_Atomic bool stop;
 	struct model_object object[MODEL_OBJECTS];
 	struct writer_log log[WRITERS];
@@ -82,7 +82,7 @@ struct run {
 	struct model m;
 	struct shared *sh;
 	char path[300], dir[280];
-	uint8_t *live[HOT];		/* in the child: what its writers know */
+	uint8_t *live[HOT]; /* in the child: what its writers know */
 	unsigned kills, closes, snapshots;
 	uint64_t requests;
 };
@@ -141,8 +141,9 @@ static void verify_own(struct writer *w, const struct entry *x)
 	int r = cowbd_read(w->client[x->hot], w->buf, x->len, disk_offset(&w->t->m, x->at));
 
 	model_expect(r == 0, "read: %d", r);
-	model_expect(memcmp(w->buf, want, x->len) == 0, "writer %u reads something else than it wrote, volume %u at %"
-		     PRIu64 "+%u", w->id, x->hot, disk_offset(&w->t->m, x->at), x->len);
+	model_expect(memcmp(w->buf, want, x->len) == 0,
+		     "writer %u reads something else than it wrote, volume %u at %" PRIu64 "+%u",
+		     w->id, x->hot, disk_offset(&w->t->m, x->at), x->len);
 }
 
 static void request(struct writer *w, const struct entry *x)
@@ -205,8 +206,8 @@ static void apply_entry(const struct entry *x, uint8_t *to, uint64_t from, uint6
 /* What a set of volumes held at one instant, against their arrays at the round's beginning. */
 struct judged {
 	struct run *t;
-	const uint8_t *got[HOT];	/* NULL: not in the set */
-	uint8_t *image[HOT];		/* base, and what is known to be in */
+	const uint8_t *got[HOT]; /* NULL: not in the set */
+	uint8_t *image[HOT];     /* base, and what is known to be in */
 };
 
 static uint64_t count_wrong(const struct judged *j, unsigned id)
@@ -222,7 +223,8 @@ static uint64_t count_wrong(const struct judged *j, unsigned id)
 
 /* Takes request x into the image; returns how many of its sectors were wrong, *ret_explained of them
  * because x is in already. */
-static uint64_t take_in(const struct judged *j, const struct entry *x, uint64_t *ret_explained, uint64_t *ret_after)
+static uint64_t take_in(const struct judged *j, const struct entry *x, uint64_t *ret_explained,
+			uint64_t *ret_after)
 {
 	uint64_t before = 0;
 
@@ -283,8 +285,10 @@ static void judge(struct run *t, const uint8_t *const got[HOT], const uint32_t l
 		memcpy(j.image[h], t->sh->object[h].data, model_bytes(&t->m));
 	}
 	for (unsigned id = 0; id < WRITERS; id++)
-		model_expect(explain(&j, id, low[id], high[id]), "%s: no instant between requests %u and %u of writer %u "
-			     "explains what it holds", what, low[id], high[id], id);
+		model_expect(explain(&j, id, low[id], high[id]),
+			     "%s: no instant between requests %u and %u of writer %u "
+			     "explains what it holds",
+			     what, low[id], high[id], id);
 	for (unsigned h = 0; h < HOT; h++)
 		free(j.image[h]);
 }
@@ -339,8 +343,12 @@ static void make(struct run *t, bool clone)
 		hot[n] = h % HOT;
 		sh->place[n++] = (unsigned)i;
 		sh->n = n;
-		*o = (struct model_object){.live = true, .snapshot = !clone, .volume = (int)hot[n - 1],
-					   .born = ++m->made, .size = sh->object[hot[n - 1]].size, .data = o->data};
+		*o = (struct model_object){.live = true,
+					   .snapshot = !clone,
+					   .volume = (int)hot[n - 1],
+					   .born = ++m->made,
+					   .size = sh->object[hot[n - 1]].size,
+					   .data = o->data};
 		if (clone)
 			snprintf(o->name, sizeof o->name, "c%" PRIu64, m->made);
 		else
@@ -351,8 +359,9 @@ static void make(struct run *t, bool clone)
 		atomic_store(&sh->doing, NOTHING);
 		return;
 	}
-	r = clone ? cowbd_clone(m->pool, sh->object[hot[0]].name, names, 1, 0, COWBD_NO_WAIT) :
-		    cowbd_snapshot(m->pool, names, n, COWBD_LABEL_CRASH, model_chance(m, 50) ? COWBD_NO_WAIT : 0);
+	r = clone ? cowbd_clone(m->pool, sh->object[hot[0]].name, names, 1, 0, COWBD_NO_WAIT)
+		  : cowbd_snapshot(m->pool, names, n, COWBD_LABEL_CRASH,
+				   model_chance(m, 50) ? COWBD_NO_WAIT : 0);
 	model_expect(r == 0, "making \"%s\": %d", names[0], r);
 	note(t, sh->high, true);
 	adopt(t, n, sh->place, hot);
@@ -381,7 +390,7 @@ static void drop(struct run *t)
 
 	if (i < 0)
 		return;
-	for (unsigned k = HOT; k < MODEL_OBJECTS; k++)	/* a clone's snapshots stay: it does, too */
+	for (unsigned k = HOT; k < MODEL_OBJECTS; k++) /* a clone's snapshots stay: it does, too */
 		if (m->object[k].live && m->object[k].snapshot && m->object[k].volume == i)
 			return;
 	cowbd_client_close(m->client[i]);
@@ -403,10 +412,12 @@ static void rename_one(struct run *t)
 
 	if (i < 0)
 		return;
-	snprintf(t->sh->name, sizeof t->sh->name, "%.20s@r%" PRIu64, m->object[m->object[i].volume].name, ++m->made);
+	snprintf(t->sh->name, sizeof t->sh->name, "%.20s@r%" PRIu64,
+		 m->object[m->object[i].volume].name, ++m->made);
 	t->sh->place[0] = (unsigned)i;
 	atomic_store(&t->sh->doing, RENAMING);
-	model_expect(cowbd_rename(m->pool, m->object[i].name, t->sh->name, COWBD_NO_WAIT) == 0, "renaming");
+	model_expect(cowbd_rename(m->pool, m->object[i].name, t->sh->name, COWBD_NO_WAIT) == 0,
+		     "renaming");
 	strcpy(m->object[i].name, t->sh->name);
 	atomic_store(&t->sh->doing, NOTHING);
 }
@@ -429,7 +440,9 @@ static void change_clone(struct run *t)
 	if (disk_offset(m, at) + len > m->object[i].size)
 		return;
 	if (!m->client[i])
-		model_expect(cowbd_client_open(m->pool, m->object[i].name, false, "manager", &m->client[i]) == 0, "open");
+		model_expect(cowbd_client_open(m->pool, m->object[i].name, false, "manager",
+					       &m->client[i]) == 0,
+			     "open");
 	sh->changed = (unsigned)i;
 	sh->from = at;
 	sh->end = at + len;
@@ -439,8 +452,8 @@ static void change_clone(struct run *t)
 		model_fill(m->buf[0], len, sh->seed);
 	else
 		memset(m->buf[0], 0, len);
-	r = sh->seed ? cowbd_write(m->client[i], m->buf[0], len, disk_offset(m, at), 0) :
-		       cowbd_zero(m->client[i], len, disk_offset(m, at), 0);
+	r = sh->seed ? cowbd_write(m->client[i], m->buf[0], len, disk_offset(m, at), 0)
+		     : cowbd_zero(m->client[i], len, disk_offset(m, at), 0);
 	model_expect(r == 0, "writing to a clone: %d", r);
 	/* not undone by a kill in the middle: the parent takes either */
 	memcpy(m->object[i].data + at, m->buf[0], len);
@@ -481,7 +494,8 @@ static void manage(struct run *t, uint64_t until_ns)
 
 static void open_pool(struct run *t)
 {
-	struct cowbd_open_options opt = {.cache_bytes = 1 << 20, .run_dir = t->dir, .wait_ms = 5000};
+	struct cowbd_open_options opt = {
+		.cache_bytes = 1 << 20, .run_dir = t->dir, .wait_ms = 5000};
 	int r = cowbd_open(t->path, &opt, &t->m.pool);
 
 	model_expect(r == 0, "opening: %d", r);
@@ -501,10 +515,16 @@ static void child(struct run *t, uint64_t ns)
 		memcpy(t->live[h], t->sh->object[h].data, model_bytes(&t->m));
 	}
 	for (unsigned id = 0; id < WRITERS; id++) {
-		writer[id] = (struct writer){.t = t, .id = id, .rng = model_random(&t->m), .buf = malloc(stripe_bytes(t))};
+		writer[id] = (struct writer){.t = t,
+					     .id = id,
+					     .rng = model_random(&t->m),
+					     .buf = malloc(stripe_bytes(t))};
 		for (unsigned h = 0; h < HOT; h++)
-			model_expect(cowbd_client_open(t->m.pool, t->sh->object[h].name, false, "writer", &writer[id].client[h]) == 0, "open");
-		model_expect(pthread_create(&thread[id], NULL, write_much, &writer[id]) == 0, "thread");
+			model_expect(cowbd_client_open(t->m.pool, t->sh->object[h].name, false,
+						       "writer", &writer[id].client[h]) == 0,
+				     "open");
+		model_expect(pthread_create(&thread[id], NULL, write_much, &writer[id]) == 0,
+			     "thread");
 	}
 	manage(t, now_ns() + ns);
 	atomic_store(&t->sh->stop, true);
@@ -542,7 +562,8 @@ static void resolve(struct run *t)
 			hot[k] = (unsigned)sh->object[sh->place[k]].volume;
 			there += exists(t, sh->object[sh->place[k]].name);
 		}
-		model_expect(there == 0 || there == sh->n, "a part of a group of snapshots is there");
+		model_expect(there == 0 || there == sh->n,
+			     "a part of a group of snapshots is there");
 		for (unsigned k = 0; k < sh->n && !there; k++)
 			sh->object[sh->place[k]].live = false;
 		note(t, sh->high, true);
@@ -568,15 +589,15 @@ static void resolve(struct run *t)
 		for (uint64_t k = 0; k < len; k++) {
 			uint8_t got = t->m.buf[1][sh->from + k];
 
-			model_expect(got == new[k] || got == o->data[sh->from + k], "a write under way left byte %" PRIu64
-				     " neither old nor new", k);
+			model_expect(got == new[k] || got == o->data[sh->from + k],
+				     "a write under way left byte %" PRIu64 " neither old nor new",
+				     k);
 			o->data[sh->from + k] = got;
 		}
 		free(new);
 		break;
 	}
-	default:
-		break;
+	default: break;
 	}
 	atomic_store(&sh->doing, NOTHING);
 }
@@ -630,8 +651,9 @@ static void run_child(struct run *t)
 		kill(pid, SIGKILL);
 	}
 	model_expect(waitpid(pid, &status, 0) == pid, "waitpid");
-	model_expect(kill_it && WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL :
-		     WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed: status %#x", (unsigned)status);
+	model_expect(kill_it && WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL
+						    : WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		     "the child failed: status %#x", (unsigned)status);
 	*(kill_it ? &t->kills : &t->closes) += 1;
 	t->m.made = MAX(t->m.made, t->sh->made) + 100;
 }
@@ -652,13 +674,14 @@ static void one_round(struct run *t)
 			model_step_objects(&t->m);
 		else
 			model_step_data(&t->m);
-	for (unsigned i = HOT; i < MODEL_OBJECTS; i++)		/* room for the next round */
+	for (unsigned i = HOT; i < MODEL_OBJECTS; i++) /* room for the next round */
 		if (t->m.object[i].live && t->m.object[i].snapshot && model_chance(&t->m, 40)) {
 			const char *name = t->m.object[i].name;
 
 			cowbd_client_close(t->m.client[i]);
 			t->m.client[i] = NULL;
-			model_expect(cowbd_remove(t->m.pool, &name, 1, COWBD_NO_WAIT) == 0, "removing \"%s\"", name);
+			model_expect(cowbd_remove(t->m.pool, &name, 1, COWBD_NO_WAIT) == 0,
+				     "removing \"%s\"", name);
 			t->m.object[i].live = false;
 		}
 	model_detach(&t->m);
@@ -667,7 +690,8 @@ static void one_round(struct run *t)
 
 static void *shared_memory(size_t len)
 {
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	model_expect(p != MAP_FAILED, "no shared memory");
 	return p;
@@ -675,7 +699,8 @@ static void *shared_memory(size_t len)
 
 static void begin(struct run *t, uint64_t seed)
 {
-	struct cowbd_init_options init = {.size = t->s->pool, .block_bytes = (uint32_t)t->s->block, .journal_bytes = 8 << 20};
+	struct cowbd_init_options init = {
+		.size = t->s->pool, .block_bytes = (uint32_t)t->s->block, .journal_bytes = 8 << 20};
 	const char *dir = getenv("TEST_DIR");
 
 	t->sh = shared_memory(sizeof *t->sh);
@@ -693,7 +718,10 @@ static void begin(struct run *t, uint64_t seed)
 		struct model_object *o = &t->sh->object[h];
 		uint8_t *data = o->data;
 
-		*o = (struct model_object){.live = true, .volume = -1, .born = h, .data = data,
+		*o = (struct model_object){.live = true,
+					   .volume = -1,
+					   .born = h,
+					   .data = data,
 					   .size = t->m.base[MODEL_WINDOWS - 1] + t->m.window};
 		snprintf(o->name, sizeof o->name, "hot%u", h);
 		model_expect(cowbd_create(t->m.pool, o->name, o->size, 0, 0) == 0, "create");
@@ -718,7 +746,8 @@ START_TEST(writers_snapshots_and_kills_agree_with_plain_arrays)
 	model_expect(cowbd_close(t.m.pool) == 0, "closing");
 	unlink(t.path);
 	model_fini(&t.m);
-	printf("%s: %u kills, %u closes, %" PRIu64 " requests\n", t.s->name, t.kills, t.closes, t.requests);
+	printf("%s: %u kills, %u closes, %" PRIu64 " requests\n", t.s->name, t.kills, t.closes,
+	       t.requests);
 }
 END_TEST
 

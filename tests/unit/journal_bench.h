@@ -17,11 +17,11 @@ static const struct geometry geometry = {.zones = 64, .journal_zones = RING_ZONE
 struct bench {
 	struct store *store;
 	struct journal *journal;
-	struct journal_position from;	/* what the superblock would say */
+	struct journal_position from; /* what the superblock would say */
 };
 
 static inline void bench_start(struct bench *b, const struct journal_position *at,
-			const struct journal_options *opt)
+			       const struct journal_options *opt)
 {
 	ck_assert_int_eq(journal_new(b->store, &geometry, test_uuid, at, opt, &b->journal), 0);
 }
@@ -67,8 +67,8 @@ static inline struct journal_position scan_expecting(struct bench *b, uint64_t l
 	struct journal_position end;
 	struct visited v = {0};
 
-	ck_assert_int_eq(journal_scan(b->store, &geometry, test_uuid, &b->from, visit_nth, &v, &end),
-			 0);
+	ck_assert_int_eq(
+		journal_scan(b->store, &geometry, test_uuid, &b->from, visit_nth, &v, &end), 0);
 	ck_assert_uint_eq(v.n, last - b->from.seq);
 	ck_assert(!v.open);
 	if (v.n)
@@ -83,7 +83,7 @@ static inline int scan_error(struct bench *b)
 	struct visited v = {0};
 	int err = journal_scan(b->store, &geometry, test_uuid, &b->from, visit_nth, &v, &end);
 
-	ck_assert_uint_eq(end.offset, 1);	/* untouched */
+	ck_assert_uint_eq(end.offset, 1); /* untouched */
 	return err;
 }
 
@@ -110,7 +110,8 @@ static inline void ring_read(struct bench *b, uint64_t offset, void *buf, size_t
 static inline void ring_write(struct bench *b, uint64_t offset, const void *buf, size_t len)
 {
 	ck_assert_int_eq(store_write(b->store, STORE_DIRECT | STORE_DURABLE | STORE_WRITE,
-				     ZONE_BYTES + offset, buf, len), 0);
+				     ZONE_BYTES + offset, buf, len),
+			 0);
 }
 
 /* Appends one group of about bytes. */

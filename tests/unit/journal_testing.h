@@ -10,7 +10,7 @@
 #include "journal.h"
 
 #include <check.h>
-#undef fail	/* check's old name of ck_abort; here it is base.h's function */
+#undef fail /* check's old name of ck_abort; here it is base.h's function */
 
 static const uint8_t test_uuid[16] = "a pool for tests";
 
@@ -63,7 +63,8 @@ static inline bool record_same(const struct record *a, const struct record *b)
 	       a->physical == b->physical && a->zone == b->zone && a->zone_type == b->zone_type &&
 	       a->source == b->source && a->other == b->other && a->size == b->size &&
 	       a->created == b->created && a->flags == b->flags &&
-	       a->sector_size == b->sector_size && a->label == b->label && !strcmp(a->name, b->name);
+	       a->sector_size == b->sector_size && a->label == b->label &&
+	       !strcmp(a->name, b->name);
 }
 
 /* Appends record_nth(next), reserving for it. */
@@ -86,8 +87,8 @@ static inline void append_group(struct journal *j, unsigned n)
 /* What a scan visited: each must be record_nth of its seq, and follow the last. */
 struct visited {
 	uint64_t n, first, last;
-	bool open;	/* the last one said that more follows */
-	uint64_t stop_at;	/* fail there, 0 never */
+	bool open;        /* the last one said that more follows */
+	uint64_t stop_at; /* fail there, 0 never */
 };
 
 static inline int visit_nth(void *opaque, const struct record *r)

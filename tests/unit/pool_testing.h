@@ -13,21 +13,22 @@
 #include "pool.h"
 
 #include <check.h>
-#undef fail	/* check's old name of ck_abort; here it is base.h's function */
+#undef fail /* check's old name of ck_abort; here it is base.h's function */
 
 #define MIB (UINT64_C(1) << 20)
 
-#define ck_assert_ok(call)                                                                        \
-	do {                                                                                      \
-		int ret_ok = (call);                                                              \
-		ck_assert_msg(ret_ok == 0, "%s: %s: %s", #call, error_name(ret_ok), cowbd_error()); \
+#define ck_assert_ok(call)                                                                         \
+	do {                                                                                       \
+		int ret_ok = (call);                                                               \
+		ck_assert_msg(ret_ok == 0, "%s: %s: %s", #call, error_name(ret_ok),                \
+			      cowbd_error());                                                      \
 	} while (0)
 
-#define ck_assert_error(call, err)                                                                \
-	do {                                                                                      \
-		int ret_error = (call);                                                           \
-		ck_assert_msg(ret_error == (err), "%s: %s instead of %s: %s", #call,                \
-			      error_name(ret_error), error_name(err), cowbd_error());             \
+#define ck_assert_error(call, err)                                                                 \
+	do {                                                                                       \
+		int ret_error = (call);                                                            \
+		ck_assert_msg(ret_error == (err), "%s: %s instead of %s: %s", #call,               \
+			      error_name(ret_error), error_name(err), cowbd_error());              \
 	} while (0)
 
 /* Tails, if there are any, go here: tests end with the process, and so does what is in it. */
@@ -55,7 +56,8 @@ static inline struct store *make_store(uint64_t bytes, uint32_t block, uint32_t 
 /* Takes the store over. */
 static inline struct cowbd_pool *open_pool(struct store *s, unsigned flags)
 {
-	struct cowbd_open_options opt = {.flags = flags, .cache_bytes = MIB, .run_dir = test_run_dir()};
+	struct cowbd_open_options opt = {
+		.flags = flags, .cache_bytes = MIB, .run_dir = test_run_dir()};
 	struct cowbd_pool *p;
 
 	ck_assert_ok(pool_open_store(s, "test", &opt, &p));
@@ -82,7 +84,8 @@ static inline struct cowbd_client *attach(struct cowbd_pool *p, const char *name
 	return c;
 }
 
-static inline struct cowbd_client *make_volume(struct cowbd_pool *p, const char *name, uint64_t size)
+static inline struct cowbd_client *make_volume(struct cowbd_pool *p, const char *name,
+					       uint64_t size)
 {
 	ck_assert_ok(cowbd_create(p, name, size, 0, 0));
 	return attach(p, name);
@@ -125,8 +128,8 @@ static inline bool holds(struct cowbd_client *c, uint64_t offset, uint64_t len, 
 	return true;
 }
 
-static inline bool object_holds(struct cowbd_pool *p, const char *name, uint64_t offset, uint64_t len,
-				int byte)
+static inline bool object_holds(struct cowbd_pool *p, const char *name, uint64_t offset,
+				uint64_t len, int byte)
 {
 	struct cowbd_client *c = attach(p, name);
 	bool yes = holds(c, offset, len, byte);
@@ -185,11 +188,11 @@ static inline void check_and_close(struct cowbd_pool *p)
 }
 
 /* A metadata section, and what it says is missing. */
-#define SECTION(e, r, change)                                                                     \
-	do {                                                                                      \
-		pthread_rwlock_wrlock(&(e)->lock);                                                \
-		(r) = (change);                                                                   \
-		pthread_rwlock_unlock(&(e)->lock);                                                \
+#define SECTION(e, r, change)                                                                      \
+	do {                                                                                       \
+		pthread_rwlock_wrlock(&(e)->lock);                                                 \
+		(r) = (change);                                                                    \
+		pthread_rwlock_unlock(&(e)->lock);                                                 \
 	} while ((r) == -EAGAIN && ((r) = engine_need(e)) == 0)
 
 static inline int run_suite(Suite *s)

@@ -29,10 +29,10 @@
 #define MIB (1u << 20)
 #define SIZE (16u * MIB)
 
-static char dir[200];		/* of this test, removed by teardown */
-static char path[300];		/* of the pool */
-static char mount_point[300];	/* "": nothing mounted */
-static int loop_fd = -1;	/* keeps the loop device alive (autoclear) */
+static char dir[200];         /* of this test, removed by teardown */
+static char path[300];        /* of the pool */
+static char mount_point[300]; /* "": nothing mounted */
+static int loop_fd = -1;      /* keeps the loop device alive (autoclear) */
 
 #define ok(call) ok_at(call, #call, __LINE__)
 static inline void ok_at(int err, const char *what, int line)
@@ -97,7 +97,7 @@ static inline bool loop_over(const char *file, bool direct)
 	for (int try = 0; try < 20 && control >= 0 && backing >= 0 && !done; try++) {
 		n = ioctl(control, LOOP_CTL_GET_FREE);
 		snprintf(path, sizeof path, "%s/loop", dir);
-		unlink(path);	/* a node of our own: where /dev is bare it lacks the new one */
+		unlink(path); /* a node of our own: where /dev is bare it lacks the new one */
 		loop_fd = n < 0 || mknod(path, S_IFBLK | 0600, makedev(7, (unsigned)n)) < 0
 				  ? -1
 				  : open(path, O_RDWR | O_CLOEXEC);

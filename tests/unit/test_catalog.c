@@ -89,8 +89,9 @@ START_TEST(all_that_is_said_of_an_object_survives)
 		after = find(p, names[i]);
 		ck_assert_str_eq(before.name, after.name);
 		ck_assert_str_eq(before.parent_name, after.parent_name);
-		ck_assert(before.id == after.id && before.kind == after.kind && before.label == after.label &&
-			  before.flags == after.flags && before.sector_size == after.sector_size &&
+		ck_assert(before.id == after.id && before.kind == after.kind &&
+			  before.label == after.label && before.flags == after.flags &&
+			  before.sector_size == after.sector_size &&
 			  before.volume == after.volume && before.parent == after.parent &&
 			  before.size == after.size && before.created == after.created);
 	}
@@ -178,7 +179,7 @@ START_TEST(who_is_attached_is_known)
 	a = attach(p, "v");
 	b = attach(p, "v");
 	ck_assert(holds(a, 0, 512, 0));
-	ck_assert_uint_eq(find(p, "v").clients, 1);	/* b has sent nothing yet */
+	ck_assert_uint_eq(find(p, "v").clients, 1); /* b has sent nothing yet */
 	ck_assert_ok(cowbd_rename(p, "v", "w", 0));
 	ck_assert_ok(cowbd_clients(p, &list, &n));
 	ck_assert_uint_eq(n, 2);

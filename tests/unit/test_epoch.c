@@ -74,8 +74,8 @@ START_TEST(with_all_epochs_in_use_a_tag_is_later_but_right)
 		tag = epoch_close(&e);
 	ck_assert(!epoch_drained(&e, tag));
 	epoch_exit(&e, old);
-	ck_assert(!epoch_drained(&e, tag));	/* that one could not be closed */
-	epoch_wait(&e, tag);			/* closes it */
+	ck_assert(!epoch_drained(&e, tag)); /* that one could not be closed */
+	epoch_wait(&e, tag);                /* closes it */
 	ck_assert(epoch_drained(&e, tag));
 }
 END_TEST
@@ -94,8 +94,8 @@ END_TEST
 
 /* ---- threads --------------------------------------------------------------------------- */
 
-static _Atomic uint64_t current;	/* what a request looks at */
-static _Atomic uint64_t freed;		/* up to here nobody may look any more */
+static _Atomic uint64_t current; /* what a request looks at */
+static _Atomic uint64_t freed;   /* up to here nobody may look any more */
 static _Atomic bool stop;
 
 static void *look(void *opaque)

@@ -420,7 +420,7 @@ START_TEST(a_scan_skips_records_that_the_checkpoint_holds)
 	cut = journal_cut(b.journal);
 	start = journal_at(b.journal);
 	append_group(b.journal, 4);
-	write_all(&b);		/* one batch: 5-8 before the cut, 9-12 after it */
+	write_all(&b); /* one batch: 5-8 before the cut, 9-12 after it */
 	append_group(b.journal, 4);
 	write_all(&b);
 	b.from = start;
@@ -486,9 +486,9 @@ START_TEST(a_gap_in_the_sequence_is_damage)
 		write_all(&b);
 		at = journal_at(b.journal);
 		if (i == 0)
-			at.seq += 3;	/* 5, 6, 7 are nowhere */
+			at.seq += 3; /* 5, 6, 7 are nowhere */
 		else
-			at.seq -= 2;	/* 3, 4 come twice */
+			at.seq -= 2; /* 3, 4 come twice */
 		journal_free(b.journal, true);
 		bench_start(&b, &at, &opt);
 		append_group(b.journal, 1);
@@ -533,8 +533,15 @@ END_TEST
 START_TEST(lengths_on_disk_are_not_trusted)
 {
 	static const uint64_t lengths[] = {
-		0, 1, SECTOR_BYTES, PAGE_BYTES + 8, RING_BYTES / 2 + PAGE_BYTES, RING_BYTES,
-		RING_BYTES - PAGE_BYTES, UINT32_MAX, UINT32_MAX - PAGE_BYTES + 1,
+		0,
+		1,
+		SECTOR_BYTES,
+		PAGE_BYTES + 8,
+		RING_BYTES / 2 + PAGE_BYTES,
+		RING_BYTES,
+		RING_BYTES - PAGE_BYTES,
+		UINT32_MAX,
+		UINT32_MAX - PAGE_BYTES + 1,
 	};
 	struct bench b;
 	uint8_t *ring = ring_buffer();
@@ -579,7 +586,8 @@ END_TEST
 static void break_batch(struct disk_batch *h, unsigned how)
 {
 	uint8_t *payload = (uint8_t *)(h + 1);
-	struct disk_record *last = (void *)(payload + get32(h->payload) - sizeof(struct disk_rec_zone));
+	struct disk_record *last =
+		(void *)(payload + get32(h->payload) - sizeof(struct disk_rec_zone));
 	struct record r = {.type = REC_ZONE, .zone = 9, .seq = 3};
 
 	switch (how) {
@@ -594,10 +602,19 @@ static void break_batch(struct disk_batch *h, unsigned how)
 	case 8: h->first = put64(UINT64_MAX - 1); break;
 	case 9: h->reserved[15] = 1; break;
 	case 10: ((uint8_t *)h)[get32(h->length) - 1] = 1; break;
-	case 11: last->seq = put64(77); break;	/* its own checksum is wrong now */
-	case 12: r.more = true; record_encode(&r, last); break;
-	case 13: r.seq = 4; record_encode(&r, last); break;
-	case 14: r.seq = 2; record_encode(&r, last); break;
+	case 11: last->seq = put64(77); break; /* its own checksum is wrong now */
+	case 12:
+		r.more = true;
+		record_encode(&r, last);
+		break;
+	case 13:
+		r.seq = 4;
+		record_encode(&r, last);
+		break;
+	case 14:
+		r.seq = 2;
+		record_encode(&r, last);
+		break;
 	}
 	batch_seal(h);
 }

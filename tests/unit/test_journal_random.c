@@ -90,8 +90,9 @@ static void model_scan_tail(struct model *m, uint64_t journal_last, uint64_t app
 	bool tainted = true;
 
 	ck_assert(journal_tail_id(m->b.journal, &dev, &ino));
-	ck_assert_int_eq(tail_scan(m->tail_path, dev, ino, &m->opt.identity, journal_last, visit_nth,
-				   &v, &tainted), 0);
+	ck_assert_int_eq(tail_scan(m->tail_path, dev, ino, &m->opt.identity, journal_last,
+				   visit_nth, &v, &tainted),
+			 0);
 	ck_assert(!tainted);
 	ck_assert_uint_eq(v.n, appended - journal_last);
 	if (v.n)
@@ -150,8 +151,9 @@ static void model_power_cut(struct model *m)
 		end = journal_at(m->b.journal);
 		ck_assert_uint_eq(end.batch, at.batch + 1);
 		begin = end.offset && end.offset < at.offset ? 0 : at.offset;
-		durable = model_tear(m, before, begin, end.offset ? end.offset : RING_BYTES) ? durable
-											   : whole;
+		durable = model_tear(m, before, begin, end.offset ? end.offset : RING_BYTES)
+				  ? durable
+				  : whole;
 	}
 	end = scan_expecting(&m->b, durable);
 	journal_free(m->b.journal, true);
@@ -169,9 +171,11 @@ static void model_step(struct model *m)
 		if (journal_room(m->b.journal) > RING_BYTES / 2)
 			model_power_cut(m);
 		break;
-	case 2: case 3: model_checkpoint_cut(m); break;
+	case 2:
+	case 3: model_checkpoint_cut(m); break;
 	case 4: model_checkpoint_commit(m); break;
-	case 5: case 6: scan_expecting(&m->b, journal_durable_seq(m->b.journal)); break;
+	case 5:
+	case 6: scan_expecting(&m->b, journal_durable_seq(m->b.journal)); break;
 	default:
 		if (model_random(m, 2))
 			model_append(m);
@@ -187,8 +191,8 @@ START_TEST(random_operations_and_crashes_keep_exactly_what_was_durable)
 
 	m.opt.pending_bytes = MAX(RING_BYTES / 16, 4 * PAGE_BYTES);
 	if (_i)
-		snprintf(m.tail_path, sizeof m.tail_path, "%s/cowbd-journal-%d.tail", dir ? dir : "/tmp",
-			 (int)getpid());
+		snprintf(m.tail_path, sizeof m.tail_path, "%s/cowbd-journal-%d.tail",
+			 dir ? dir : "/tmp", (int)getpid());
 	bench_init(&m.b, m.opt.pending_bytes);
 	journal_free(m.b.journal, true);
 	model_open(&m, &m.b.from);
@@ -273,7 +277,8 @@ static void *committer_main(void *opaque)
 START_TEST(several_threads_append_while_one_commits)
 {
 	static struct shared s = {
-		.metadata = PTHREAD_MUTEX_INITIALIZER, .commit = PTHREAD_MUTEX_INITIALIZER,
+		.metadata = PTHREAD_MUTEX_INITIALIZER,
+		.commit = PTHREAD_MUTEX_INITIALIZER,
 	};
 	pthread_t writers[WRITERS], committer;
 

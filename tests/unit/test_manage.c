@@ -38,7 +38,7 @@ START_TEST(create_refuses_what_can_not_be)
 {
 	ck_assert_error(cowbd_create(p, "v", 0, 0, 0), -EINVAL);
 	ck_assert_error(cowbd_create(p, "v", 513, 0, 0), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(cowbd_error(), "1024"));	/* the next one up */
+	ck_assert_ptr_nonnull(strstr(cowbd_error(), "1024")); /* the next one up */
 	ck_assert_error(cowbd_create(p, "v", UINT64_MAX - 511, 0, 0), -EINVAL);
 	ck_assert_error(cowbd_create(p, "v", 4096, 1000, 0), -EINVAL);
 	ck_assert_error(cowbd_create(p, "v", 4096 + 512, 4096, 0), -EINVAL);
@@ -80,7 +80,8 @@ END_TEST
 
 START_TEST(a_group_of_snapshots_is_made_wholly_or_not_at_all)
 {
-	const char *bad[] = {"a@s", "b@s", "none@s"}, *twice[] = {"a@s", "b@s", "a@s"}, *good[] = {"a@s", "b@s"};
+	const char *bad[] = {"a@s", "b@s", "none@s"}, *twice[] = {"a@s", "b@s", "a@s"},
+		   *good[] = {"a@s", "b@s"};
 
 	volume_with("a", 65536, 1);
 	volume_with("b", 65536, 2);
@@ -136,7 +137,8 @@ START_TEST(a_snapshot_taken_while_somebody_writes_is_one_instant)
 		ck_assert(memcmp(first, again, sizeof first) == 0);
 		for (size_t k = 0; k < sizeof first; k += 4096)
 			if ((uint8_t)(first[k] - before) > (uint8_t)(after - before))
-				ck_abort_msg("block %zu holds %u, written were %d to %d", k / 4096, first[k], before, after);
+				ck_abort_msg("block %zu holds %u, written were %d to %d", k / 4096,
+					     first[k], before, after);
 	}
 	atomic_store(&writer.stop, true);
 	pthread_join(writer.thread, NULL);
@@ -164,7 +166,8 @@ END_TEST
 /* Either may go first. */
 START_TEST(origin_snapshot_and_clone_go_in_any_order)
 {
-	static const unsigned orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+	static const unsigned orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+					      {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
 	static const char *const names[] = {"v", "v@s", "c"};
 	bool there[3] = {true, true, true};
 
@@ -176,7 +179,7 @@ START_TEST(origin_snapshot_and_clone_go_in_any_order)
 	for (unsigned i = 0; i < 3; i++) {
 		unsigned which = orders[_i][i];
 
-		if (!there[which])	/* the snapshot went with its volume */
+		if (!there[which]) /* the snapshot went with its volume */
 			continue;
 		ck_assert_ok(remove_one(p, names[which], COWBD_RECURSIVE));
 		there[which] = false;
@@ -251,7 +254,7 @@ START_TEST(rollback_keeps_what_was_left_behind)
 	ck_assert(object_holds(p, "v@before-rollback", 0, MIB, 2));
 	ck_assert(find(p, "v@before-rollback").flags & COWBD_FLAG_BEFORE_ROLLBACK);
 	fill_volume("v", 0, MIB, 3);
-	ck_assert_ok(cowbd_rollback(p, "v@s", NULL, 0));	/* replaces the older one */
+	ck_assert_ok(cowbd_rollback(p, "v@s", NULL, 0)); /* replaces the older one */
 	ck_assert(object_holds(p, "v@before-rollback", 0, MIB, 3));
 	ck_assert_uint_eq(info(p).snapshots, 2);
 }
@@ -280,7 +283,9 @@ START_TEST(undo_works_with_a_cold_cache)
 
 	volume_with("v", MIB, 1);
 	ck_assert_ok(snapshot(p, "v@s"));
-	w = make_volume(p, "w", 2048 * MIB);	/* a leaf each: the next root is in another zone than the catalog */
+	w = make_volume(
+		p, "w",
+		2048 * MIB); /* a leaf each: the next root is in another zone than the catalog */
 	for (uint64_t i = 0; i < ZONE_TWINS + 88; i++)
 		write_fill(w, 2 * i * MIB, 4096, 1);
 	cowbd_client_close(w);
@@ -288,11 +293,14 @@ START_TEST(undo_works_with_a_cold_cache)
 	ck_assert_ok(cowbd_rollback(p, "v@s", NULL, 0));
 	fill_volume("v", 0, 4096, 7);
 	ck_assert_ok(checkpoint_run(&p->e));
-	for (unsigned round = 0; round < 2; round++)	/* more pages than the cache holds, so that nothing stays */
+	for (unsigned round = 0; round < 2;
+	     round++) /* more pages than the cache holds, so that nothing stays */
 		for (uint64_t no = 0; no < ZONE_TWINS - 1; no++) {
 			uint64_t zone = p->e.geo.first_group + 1 + no;
 
-			SECTION(&p->e, r, pages_get(p->e.pages, zone_page(&p->e.geo, zone), PAGE_ZONE, &page));
+			SECTION(&p->e, r,
+				pages_get(p->e.pages, zone_page(&p->e.geo, zone), PAGE_ZONE,
+					  &page));
 			ck_assert_int_eq(r, 0);
 		}
 	ck_assert_ok(cowbd_rollback(p, "v@before-rollback", NULL, 0));
@@ -323,12 +331,12 @@ START_TEST(rollback_refuses_what_can_not_be)
 	ck_assert_error(cowbd_rollback(p, "v", NULL, 0), -EINVAL);
 	ck_assert_error(cowbd_rollback(p, "v@none", NULL, 0), -ENOENT);
 	ck_assert_error(cowbd_rollback(p, "v@s", "a@b", 0), -EINVAL);
-	ck_assert_ok(snapshot(p, "v@before-rollback"));	/* somebody's own: not ours to replace */
+	ck_assert_ok(snapshot(p, "v@before-rollback")); /* somebody's own: not ours to replace */
 	ck_assert_error(cowbd_rollback(p, "v@s", NULL, 0), -EEXIST);
 	c = attach(p, "v");
 	ck_assert(holds(c, 0, MIB, 2));
 	ck_assert_error(cowbd_rollback(p, "v@s", "k", 0), -EBUSY);
-	ck_assert_ptr_nonnull(strstr(cowbd_error(), "test"));	/* who */
+	ck_assert_ptr_nonnull(strstr(cowbd_error(), "test")); /* who */
 	ck_assert_ok(cowbd_rollback(p, "v@s", "k", COWBD_IGNORE_CLIENTS));
 	cowbd_client_close(c);
 }
@@ -366,7 +374,7 @@ START_TEST(remove_refuses_what_can_not_be_and_removes_nothing_then)
 	ck_assert_error(cowbd_remove(p, all, 4, 0), -EBUSY);
 	ck_assert(exists(p, "a") && exists(p, "v") && exists(p, "v@s"));
 	cowbd_client_close(c);
-	ck_assert_ok(cowbd_remove(p, all, 4, 0));	/* named twice is named */
+	ck_assert_ok(cowbd_remove(p, all, 4, 0)); /* named twice is named */
 	ck_assert_uint_eq(info(p).volumes + info(p).snapshots, 0);
 }
 END_TEST
@@ -385,7 +393,7 @@ START_TEST(what_a_removal_frees_is_known_before)
 	ck_assert_ok(cowbd_remove_frees(p, both, 2, 0, &set));
 	ck_assert_uint_eq(a, 0);
 	ck_assert_uint_eq(b, 0);
-	ck_assert_uint_ge(set, MIB / 2);	/* and the map pages */
+	ck_assert_uint_ge(set, MIB / 2); /* and the map pages */
 	ck_assert_uint_lt(set, MIB / 2 + 4 * PAGE_BYTES);
 }
 END_TEST
@@ -457,7 +465,8 @@ START_TEST(resize_refuses_what_can_not_be)
 	c = attach(p, "v");
 	ck_assert(holds(c, 0, 4096, 0));
 	ck_assert_error(cowbd_resize(p, "v", MIB / 2, 0), -EBUSY);
-	ck_assert_ok(cowbd_resize(p, "v", 2 * MIB, 0));	/* larger is fine: seen when attached anew */
+	ck_assert_ok(
+		cowbd_resize(p, "v", 2 * MIB, 0)); /* larger is fine: seen when attached anew */
 	ck_assert_uint_eq(cowbd_client_size(c), MIB);
 	cowbd_client_close(c);
 }

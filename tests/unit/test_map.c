@@ -164,7 +164,7 @@ START_TEST(what_was_mapped_is_found_and_owned)
 	ck_assert_uint_eq(x.physical, physical + 2);
 	ck_assert_uint_eq(x.n, 1);
 	ck_assert_uint_eq(look(&root, at + 3, 1).physical, 0);
-	ck_assert_uint_eq(look(&root, 0, UINT64_MAX).n, MAP_FANOUT);	/* an empty leaf */
+	ck_assert_uint_eq(look(&root, 0, UINT64_MAX).n, MAP_FANOUT); /* an empty leaf */
 	ck_assert_uint_eq(block_refs(physical), 1);
 }
 END_TEST
@@ -188,7 +188,8 @@ END_TEST
 START_TEST(the_first_change_copies_the_path_and_raises_what_it_names)
 {
 	struct map_root a = {.depth = 2}, b;
-	uint64_t one = map_blocks(&a, 0, 1), two = map_blocks(&a, 1, 1), far = map_blocks(&a, MAP_FANOUT, 1);
+	uint64_t one = map_blocks(&a, 0, 1), two = map_blocks(&a, 1, 1),
+		 far = map_blocks(&a, MAP_FANOUT, 1);
 	uint64_t new;
 
 	b = share(&a);
@@ -196,9 +197,9 @@ START_TEST(the_first_change_copies_the_path_and_raises_what_it_names)
 	ck_assert_uint_ne(entry_number(a.entry), entry_number(b.entry));
 	ck_assert_uint_eq(page_refs(a.entry), 1);
 	ck_assert_uint_eq(page_refs(b.entry), 1);
-	ck_assert_uint_eq(block_refs(one), 1);		/* b's alone */
+	ck_assert_uint_eq(block_refs(one), 1); /* b's alone */
 	ck_assert_uint_eq(block_refs(two), 2);
-	ck_assert_uint_eq(block_refs(far), 1);		/* its leaf is shared, not it */
+	ck_assert_uint_eq(block_refs(far), 1); /* its leaf is shared, not it */
 	ck_assert_uint_eq(block_refs(new), 1);
 	ck_assert(look(&a, 0, 1).owned);
 	ck_assert(!look(&a, 1, 1).owned);
@@ -215,10 +216,10 @@ START_TEST(ownership_comes_back_when_nothing_is_shared_or_pending)
 	uint64_t one = map_blocks(&a, 0, 1);
 
 	b = share(&a);
-	(void)map_blocks(&b, 0, 1);	/* b leaves the block to a */
+	(void)map_blocks(&b, 0, 1); /* b leaves the block to a */
 	ck_assert_uint_eq(block_refs(one), 1);
 	own(&a, 0, 1);
-	ck_assert(!look(&a, 0, 1).owned);	/* b's references wait to fall */
+	ck_assert(!look(&a, 0, 1).owned); /* b's references wait to fall */
 	settle();
 	own(&a, 0, 1);
 	ck_assert(look(&a, 0, 1).owned);
@@ -263,7 +264,7 @@ START_TEST(a_whole_subtree_is_detached_and_dies)
 	ck_assert_int_eq(step.kind, MAP_STEP_DETACH);
 	ck_assert_uint_eq(step.level, 0);
 	ck_assert_uint_eq(e->ndying, 1);
-	ck_assert_uint_eq(block_refs(physical), 1);	/* reclaim's work */
+	ck_assert_uint_eq(block_refs(physical), 1); /* reclaim's work */
 	ck_assert_uint_eq(look(&a, MAP_FANOUT, 1).physical, 0);
 	step = unmap_step(&a, 0, all);
 	ck_assert_uint_eq(step.level, 2);
@@ -343,14 +344,16 @@ START_TEST(counts_agree_with_the_references_of_many_maps)
 	}
 	for (unsigned i = 0; i < MAPS; i++)
 		for (uint64_t k = 0; k < BLOCKS; k++) {
-			uint64_t block = k / 4 * MAP_FANOUT + k % 4, physical = look(&m[i], block, 1).physical;
+			uint64_t block = k / 4 * MAP_FANOUT + k % 4,
+				 physical = look(&m[i], block, 1).physical;
 			unsigned maps = 0;
 
 			if (!physical)
 				continue;
 			for (unsigned j = 0; j < MAPS; j++)
 				maps += look(&m[j], block, 1).physical == physical;
-			ck_assert_uint_ge(maps, block_refs(physical));	/* fewer, where leaves are shared */
+			ck_assert_uint_ge(
+				maps, block_refs(physical)); /* fewer, where leaves are shared */
 			ck_assert_uint_gt(block_refs(physical), 0);
 			if (look(&m[i], block, 1).owned)
 				ck_assert_uint_eq(maps, 1);

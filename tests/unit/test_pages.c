@@ -4,7 +4,7 @@
  */
 #include "pool_testing.h"
 
-#define GROUP_0 (1 + 2)		/* its header zone: behind the superblock and 8 MiB of journal */
+#define GROUP_0 (1 + 2) /* its header zone: behind the superblock and 8 MiB of journal */
 
 /* The pages of the zones of one group, and of a metadata zone with something in it. */
 static struct cowbd_pool *p;

@@ -163,7 +163,7 @@ END_TEST
 /* ---- many threads ----------------------------------------------------------------------- */
 
 #define CELLS 16
-static int cell[CELLS];		/* readers, or -1 for a writer */
+static int cell[CELLS]; /* readers, or -1 for a writer */
 static pthread_mutex_t cell_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic unsigned conflicts;
 
@@ -186,7 +186,8 @@ static void *take_ranges(void *opaque)
 		struct range_hold h;
 
 		state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		uint64_t first = (state >> 33) % CELLS, end = first + 1 + (state >> 40) % (CELLS - first);
+		uint64_t first = (state >> 33) % CELLS,
+			 end = first + 1 + (state >> 40) % (CELLS - first);
 		bool exclusive = state >> 63;
 
 		rangelock_hold(&l, &h, first, end, exclusive);

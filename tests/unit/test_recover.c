@@ -27,7 +27,8 @@ static struct store *copy(struct cowbd_pool *p, bool record)
 
 static int try_open(struct store *s, unsigned flags, struct cowbd_pool **ret_pool)
 {
-	struct cowbd_open_options opt = {.flags = flags, .cache_bytes = MIB, .run_dir = test_run_dir()};
+	struct cowbd_open_options opt = {
+		.flags = flags, .cache_bytes = MIB, .run_dir = test_run_dir()};
 
 	return pool_open_store(s, "test", &opt, ret_pool);
 }
@@ -37,7 +38,8 @@ static void refuse(struct store *s, unsigned flags, int err, const char *word)
 	struct cowbd_pool *p;
 
 	ck_assert_error(try_open(s, flags, &p), err);
-	ck_assert_msg(strstr(cowbd_error(), word), "\"%s\" doesn't say \"%s\"", cowbd_error(), word);
+	ck_assert_msg(strstr(cowbd_error(), word), "\"%s\" doesn't say \"%s\"", cowbd_error(),
+		      word);
 }
 
 /* A pool with a volume that holds 1 and is flushed, then 2 in its first half that isn't. */
@@ -101,7 +103,8 @@ START_TEST(a_kill_loses_nothing_that_was_acknowledged)
 	struct cowbd_pool *p = begin(0), *again;
 
 	half_flushed(p);
-	ck_assert_ok(cowbd_snapshot(p, (const char *[]){"v@late"}, 1, COWBD_LABEL_NONE, COWBD_NO_WAIT));
+	ck_assert_ok(
+		cowbd_snapshot(p, (const char *[]){"v@late"}, 1, COWBD_LABEL_NONE, COWBD_NO_WAIT));
 	ck_assert_ok(cowbd_create(p, "w", MIB, 0, COWBD_NO_WAIT));
 	again = open_pool(copy(p, false), 0);
 	ck_assert_uint_gt(info(again).replayed_tail, 0);
@@ -186,7 +189,7 @@ START_TEST(a_tail_that_is_missing_must_be_given_up_in_words)
 	again = open_pool(copy(p, false), COWBD_OPEN_LOST_TAIL);
 	ck_assert_ptr_nonnull(strstr(info(again).note, "lost"));
 	ck_assert(object_holds(again, "v@s", 0, MIB, 1));
-	ck_assert(object_holds(again, "v", 0, MIB, 1));	/* never flushed */
+	ck_assert(object_holds(again, "v", 0, MIB, 1)); /* never flushed */
 	check_and_close(again);
 	throw_away(p);
 }
@@ -261,7 +264,7 @@ START_TEST(a_sync_that_fails_while_closing_taints_the_pool)
 
 	write_fill(c, 0, 4096, 1);
 	ck_assert_ok(cowbd_flush(c));
-	write_fill(c, 0, 4096, 2);	/* in place: only the last sync takes it along */
+	write_fill(c, 0, 4096, 2); /* in place: only the last sync takes it along */
 	cowbd_client_close(c);
 	store_sim_fault(s, SIM_FAULT_SYNC, 1, 1, EIO);
 	ck_assert_error(cowbd_sync(p), -EIO);
@@ -296,7 +299,7 @@ START_TEST(either_copy_of_the_superblock_is_enough)
 	ck_assert(object_holds(again, "v", 0, MIB / 2, 2));
 	s = copy(again, false);
 	ck_assert_ok(cowbd_close(again));
-	rot(s, !_i);		/* it was mended */
+	rot(s, !_i); /* it was mended */
 	again = open_pool(s, LOST);
 	ck_assert(object_holds(again, "v", 0, MIB / 2, 2));
 	check_and_close(again);
@@ -333,7 +336,8 @@ START_TEST(the_copies_are_made_equal_before_anything_else_is_written)
 		if (event[i].kind == SIM_SYNC)
 			continue;
 		ck_assert_int_eq(event[i].kind, SIM_WRITE);
-		ck_assert(event[i].offset == page_offset(0, 0) || event[i].offset == page_offset(0, 1));
+		ck_assert(event[i].offset == page_offset(0, 0) ||
+			  event[i].offset == page_offset(0, 1));
 		ck_assert(event[i].flags & STORE_DURABLE);
 		supers++;
 	}
@@ -420,7 +424,7 @@ START_TEST(reading_only_replays_in_memory_and_writes_nothing)
 		ck_assert_uint_eq(store_sim_allocated(same), took);
 		ck_assert_ok(cowbd_close(reader));
 	}
-	ck_assert_int_eq(access(p->tail_state, F_OK), 0);	/* it is still needed */
+	ck_assert_int_eq(access(p->tail_state, F_OK), 0); /* it is still needed */
 	store_close(s);
 	(void)unlink(p->tail_state);
 	throw_away(p);

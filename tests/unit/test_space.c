@@ -99,7 +99,7 @@ START_TEST(blocks_come_in_runs_within_a_zone)
 
 	ck_assert_uint_eq(n, 3);
 	b = take(5, &n);
-	ck_assert_uint_eq(n, 1);	/* a zone has four blocks of 1 MiB */
+	ck_assert_uint_eq(n, 1); /* a zone has four blocks of 1 MiB */
 	ck_assert_uint_eq(b, a + 3);
 	b = take(5, &n);
 	ck_assert_uint_eq(n, 4);
@@ -195,7 +195,7 @@ START_TEST(what_reclaim_dropped_counts_until_a_checkpoint_has_recorded_it)
 	ck_assert_ok(checkpoint_run(e));
 	ck_assert_uint_eq(count(unit), 0);
 	pthread_rwlock_wrlock(&e->lock);
-	ck_assert(space_pending(e->space, unit));	/* someone may still look */
+	ck_assert(space_pending(e->space, unit)); /* someone may still look */
 	epoch_exit(&e->epochs, request);
 	(void)space_settle(e->space);
 	ck_assert(!space_pending(e->space, unit));
@@ -269,10 +269,10 @@ START_TEST(a_zone_whose_claims_were_mapped_after_the_cut_stays)
 	ck_assert_uint_eq(n, 4);
 	prepare(4);
 	pthread_rwlock_wrlock(&e->lock);
-	space_cursor_end(e->space, &cursor);	/* as when it moved on to the next zone */
+	space_cursor_end(e->space, &cursor); /* as when it moved on to the next zone */
 	pages_cut(e->pages);
 	space_cut(e->space);
-	ck_assert_ok(space_prepare(e->space, 4));	/* the tables of before the cut are frozen */
+	ck_assert_ok(space_prepare(e->space, 4)); /* the tables of before the cut are frozen */
 	space_claim_done(e->space, unit, 4, true);
 	for (unsigned i = 0; i < 4; i++)
 		space_raise(e->space, unit + i);
@@ -330,7 +330,7 @@ START_TEST(space_that_a_slow_reader_held_back_is_found_when_he_has_ended)
 
 	write_fill(keep, 0, 4 * MIB, 1);
 	ck_assert_ok(snapshot(p, "keep@gone"));
-	write_fill(keep, 0, MIB, 2);	/* the snapshot has one block of that zone for itself */
+	write_fill(keep, 0, MIB, 2); /* the snapshot has one block of that zone for itself */
 	fill(keep);
 	ck_assert_ok(remove_one(p, "keep@gone", 0));
 	request = epoch_enter(&e->epochs);
@@ -346,6 +346,7 @@ START_TEST(space_that_a_slow_reader_held_back_is_found_when_he_has_ended)
 	pthread_rwlock_unlock(&e->lock);
 	SECTION(e, r, space_take_blocks(e->space, &cursor, 1, &first, &n));
 	ck_assert_int_eq(r, 0);
+	cowbd_client_close(keep);
 }
 END_TEST
 
@@ -362,6 +363,8 @@ START_TEST(space_in_the_zone_of_an_idle_volume_is_found)
 	write_fill(busy, 63 * MIB, MIB, 2);
 	ck_assert(holds(idle, 0, MIB, 1));
 	ck_assert(holds(busy, 63 * MIB, MIB, 2));
+	cowbd_client_close(idle);
+	cowbd_client_close(busy);
 }
 END_TEST
 
@@ -373,6 +376,7 @@ START_TEST(the_hosts_full_disk_is_a_full_pool)
 	store_sim_fault(e->store, SIM_FAULT_PREALLOC, 1, 0, ENOSPC);
 	ck_assert_error(cowbd_write(c, &byte, 1, 0, 0), -ENOSPC);
 	store_sim_fault(e->store, SIM_FAULT_PREALLOC, 0, 0, 0);
+	cowbd_client_close(c);
 }
 END_TEST
 
@@ -386,7 +390,8 @@ int main(void)
 	tcase_add_test(t, blocks_come_in_runs_within_a_zone);
 	tcase_add_test(t, a_claim_that_is_given_up_can_be_had_again);
 	tcase_add_test(t, a_count_is_what_was_raised_less_what_fell);
-	tcase_add_test(t, a_fall_is_pending_until_its_record_is_durable_and_older_requests_have_ended);
+	tcase_add_test(t,
+		       a_fall_is_pending_until_its_record_is_durable_and_older_requests_have_ended);
 	tcase_add_test(t, a_younger_request_does_not_keep_a_fall_pending);
 	tcase_add_test(t, what_reclaim_dropped_counts_until_a_checkpoint_has_recorded_it);
 	tcase_add_test(t, a_count_can_be_read_in_the_middle_of_a_merge);

@@ -7,12 +7,29 @@
  */
 #include "store_testing.h"
 
-enum kind { FILE_RING, FILE_PLAIN, FILE_DIRECT, FILE_DIRECT_PLAIN, FILE_TMPFS, FILE_RAMFS, DEVICE,
-	    DEVICE_DIRECT, SIM, KINDS };
+enum kind {
+	FILE_RING,
+	FILE_PLAIN,
+	FILE_DIRECT,
+	FILE_DIRECT_PLAIN,
+	FILE_TMPFS,
+	FILE_RAMFS,
+	DEVICE,
+	DEVICE_DIRECT,
+	SIM,
+	KINDS
+};
 
 static const char *const kind_name[KINDS] = {
-	"file", "file without io_uring", "file, direct data", "file, direct data, without io_uring",
-	"file on tmpfs", "file on ramfs (no O_DIRECT)", "device", "device, direct data", "sim",
+	"file",
+	"file without io_uring",
+	"file, direct data",
+	"file, direct data, without io_uring",
+	"file on tmpfs",
+	"file on ramfs (no O_DIRECT)",
+	"device",
+	"device, direct data",
+	"sim",
 };
 
 static unsigned open_flags(enum kind kind)
@@ -84,17 +101,17 @@ static void fill(uint8_t *buf, size_t len)
 
 /* ---- all stores ------------------------------------------------------------------------- */
 
-#define STORE_TEST(name)                                                                          \
-	static void name(struct store *s);                                                        \
-	START_TEST(test_##name)                                                                   \
-	{                                                                                         \
-		struct store *s = open_kind((enum kind)_i);                                       \
-		if (s) {                                                                          \
-			name(s);                                                                  \
-			store_close(s);                                                           \
-		}                                                                                 \
-	}                                                                                         \
-	END_TEST                                                                                  \
+#define STORE_TEST(name)                                                                           \
+	static void name(struct store *s);                                                         \
+	START_TEST(test_##name)                                                                    \
+	{                                                                                          \
+		struct store *s = open_kind((enum kind)_i);                                        \
+		if (s) {                                                                           \
+			name(s);                                                                   \
+			store_close(s);                                                            \
+		}                                                                                  \
+	}                                                                                          \
+	END_TEST                                                                                   \
 	static void name(struct store *s)
 
 STORE_TEST(an_untouched_store_reads_as_zeros)
@@ -171,8 +188,8 @@ STORE_TEST(random_batches_read_back_what_was_written)
 			for (int v = 0; v < io[i].niov; v++) {
 				ck_assert_ptr_eq(iov[i][v].iov_base, before[i][v].iov_base);
 				ck_assert_uint_eq(iov[i][v].iov_len, before[i][v].iov_len);
-				ck_assert(!memcmp(iov[i][v].iov_base, model + at,
-						  iov[i][v].iov_len));
+				ck_assert(
+					!memcmp(iov[i][v].iov_base, model + at, iov[i][v].iov_len));
 				at += iov[i][v].iov_len;
 			}
 		}
@@ -349,7 +366,9 @@ static void *work(void *arg)
 		memset(buf, w->value + round, N * PART);
 		for (int i = 0; i < N; i++) {
 			iov[i] = (struct iovec){.iov_base = buf + i * PART, .iov_len = PART};
-			io[i] = (struct store_io){.flags = STORE_WRITE, .iov = &iov[i], .niov = 1,
+			io[i] = (struct store_io){.flags = STORE_WRITE,
+						  .iov = &iov[i],
+						  .niov = 1,
 						  .offset = start + (uint64_t)i * PART};
 		}
 		w->err = store_submit(w->s, io, N);

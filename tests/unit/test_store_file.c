@@ -233,14 +233,16 @@ static bool make_slow_device(pid_t pids[2])
 	snprintf(file, sizeof file, "%s/slow", dir);
 	close(open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
 	snprintf(command[0], sizeof command[0],
-		 "exec nbdkit -f -U %s/sock --filter=delay memory 16M wdelay=1500ms 2>/dev/null", dir);
+		 "exec nbdkit -f -U %s/sock --filter=delay memory 16M wdelay=1500ms 2>/dev/null",
+		 dir);
 	snprintf(command[1], sizeof command[1],
 		 "for i in 1 2 3 4 5 6 7 8 9; do [ -S %s/sock ] && break; sleep 0.1; done; "
-		 "exec nbdfuse %s 'nbd+unix:///?socket=%s/sock' 2>/dev/null", dir, file, dir);
+		 "exec nbdfuse %s 'nbd+unix:///?socket=%s/sock' 2>/dev/null",
+		 dir, file, dir);
 	for (int i = 0; i < 2; i++) {
 		pids[i] = fork();
 		if (!pids[i]) {
-			prctl(PR_SET_PDEATHSIG, SIGTERM);	/* if the test fails */
+			prctl(PR_SET_PDEATHSIG, SIGTERM); /* if the test fails */
 			execl("/bin/sh", "sh", "-c", command[i], NULL);
 			_exit(127);
 		}
@@ -280,8 +282,10 @@ static void write_and_be_killed(void)
 	memset(buf, 0x5a, 8 * 4096);
 	for (unsigned i = 0; i < 8; i++) {
 		iov[i] = (struct iovec){.iov_base = buf + i * 4096, .iov_len = 4096};
-		io[i] = (struct store_io){.flags = STORE_WRITE | STORE_DIRECT, .iov = &iov[i],
-					  .niov = 1, .offset = (uint64_t)i * MIB};
+		io[i] = (struct store_io){.flags = STORE_WRITE | STORE_DIRECT,
+					  .iov = &iov[i],
+					  .niov = 1,
+					  .offset = (uint64_t)i * MIB};
 	}
 	_exit(store_submit(s, io, 8) ? 1 : 0);
 }
@@ -329,7 +333,7 @@ START_TEST(the_lock_is_held_until_the_requests_of_a_killed_process_have_ended)
 		mask = written_mask(s);
 		fprintf(stderr, "writes that landed: %#x\n", mask);
 		ck_assert_uint_ne(mask, 0);
-		sleep(3);	/* twice the delay: whatever was in flight would land */
+		sleep(3); /* twice the delay: whatever was in flight would land */
 		ck_assert_uint_eq(written_mask(s), mask);
 		store_close(s);
 	}

@@ -221,7 +221,7 @@ END_TEST
 
 START_TEST(a_torn_write_leaves_the_sectors_that_were_chosen)
 {
-	const uint8_t reached = 0x05;	/* sectors 0 and 2 of 8 */
+	const uint8_t reached = 0x05; /* sectors 0 and 2 of 8 */
 	const struct sim_tear old = {.event = 1, .reached = &reached};
 	const struct sim_tear garbage = {.event = 1, .reached = &reached, .garbage = 42};
 	size_t n;
@@ -308,8 +308,8 @@ static uint64_t batch_order(uint64_t seed)
 	ok(store_sim_new(SIZE, &(struct sim_options){.seed = seed, .record = true}, &s));
 	for (unsigned i = 0; i < 10; i++) {
 		iov[i] = (struct iovec){buf[i], 512};
-		io[i] = (struct store_io){.flags = STORE_WRITE, .offset = i * 512, .iov = &iov[i],
-					  .niov = 1};
+		io[i] = (struct store_io){
+			.flags = STORE_WRITE, .offset = i * 512, .iov = &iov[i], .niov = 1};
 	}
 	ok(store_submit(s, io, 10));
 	e = store_sim_events(s, &n);

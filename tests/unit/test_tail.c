@@ -16,8 +16,8 @@
 
 #define TAIL_RING (16 * PAGE_BYTES)
 
-static char base[48];	/* of this run, on tmpfs where there is one */
-static char dir[64];	/* of this test, in base */
+static char base[48]; /* of this run, on tmpfs where there is one */
+static char dir[64];  /* of this test, in base */
 static char tail_path[96];
 
 static const struct tail_identity identity = {
@@ -46,7 +46,7 @@ static int remove_visited(const char *path, const struct stat *st, int type, str
 	(void)st;
 	(void)at;
 	if (type == FTW_DP)
-		(void)umount2(path, MNT_DETACH);	/* what a test that failed left mounted */
+		(void)umount2(path, MNT_DETACH); /* what a test that failed left mounted */
 	return remove(path);
 }
 
@@ -60,13 +60,15 @@ static void directory_make(void)
 static void directory_remove(void)
 {
 	(void)unlink(tail_path);
-	ck_assert_int_eq(rmdir(dir), 0);	/* nothing else was left there */
+	ck_assert_int_eq(rmdir(dir), 0); /* nothing else was left there */
 }
 
 static void tail_bench_init(struct bench *b, uint64_t seq)
 {
 	struct journal_options opt = {
-		.pending_bytes = TAIL_RING, .tail_path = tail_path, .identity = identity,
+		.pending_bytes = TAIL_RING,
+		.tail_path = tail_path,
+		.identity = identity,
 	};
 	struct journal_position at;
 
@@ -129,8 +131,8 @@ static uint64_t scan_last(uint64_t after)
 
 	memcpy(want.uuid, test_uuid, sizeof test_uuid);
 	ck_assert_quick(stat(tail_path, &st) == 0);
-	ck_assert_quick(tail_scan(tail_path, st.st_dev, st.st_ino, &want, after, count_records, &last,
-				  &tainted) == 0);
+	ck_assert_quick(tail_scan(tail_path, st.st_dev, st.st_ino, &want, after, count_records,
+				  &last, &tainted) == 0);
 	ck_assert_quick(!last || last > after);
 	return last;
 }
@@ -268,7 +270,7 @@ START_TEST(a_torn_record_ends_the_tail_at_the_last_whole_group)
 
 	tail_bench_init(&b, 0);
 	append_group(b.journal, 1);
-	append_group(b.journal, 3);	/* 2, 3, 4 */
+	append_group(b.journal, 3); /* 2, 3, 4 */
 	append_group(b.journal, 1);
 	tail_bench_kill(&b);
 	scan_tail_expecting(0, 5);
@@ -380,8 +382,8 @@ static void check_after_kill(const struct progress *p)
 
 START_TEST(kill_9_at_any_moment_loses_nothing_that_was_appended)
 {
-	struct progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				  -1, 0);
+	struct progress *p =
+		mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t random = random_seed("kill_9");
 
 	ck_assert_ptr_ne(p, MAP_FAILED);
@@ -441,7 +443,8 @@ START_TEST(a_tail_of_another_pool_boot_session_or_copy_is_refused_by_name)
 		case 4: want.pool_ino--; break;
 		}
 		ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
-					   &tainted), -ESTALE);
+					   &tainted),
+				 -ESTALE);
 		ck_assert_msg(strstr(error_message(), named[i]) != NULL, "%s", error_message());
 		ck_assert_uint_eq(v.n, 0);
 	}
@@ -459,20 +462,25 @@ START_TEST(a_missing_or_replaced_tail_is_not_there)
 
 	memcpy(want.uuid, test_uuid, sizeof test_uuid);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino + 1, &want, 0, visit_nth, &v,
-				   &tainted), -ENOENT);
+				   &tainted),
+			 -ENOENT);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev + 1, st.st_ino, &want, 0, visit_nth, &v,
-				   &tainted), -ENOENT);
+				   &tainted),
+			 -ENOENT);
 	snprintf(moved, sizeof moved, "%s/moved", dir);
 	ck_assert_int_eq(rename(tail_path, moved), 0);
-	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v, &tainted),
+	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
+				   &tainted),
 			 -ENOENT);
 	ck_assert_int_eq(symlink("moved", tail_path), 0);
-	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v, &tainted),
+	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
+				   &tainted),
 			 -ENOENT);
 	ck_assert_int_eq(unlink(tail_path), 0);
 	ck_assert_int_eq(mkfifo(tail_path, 0600), 0);
 	ck_assert_int_eq(stat(tail_path, &st), 0);
-	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v, &tainted),
+	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
+				   &tainted),
 			 -ENOENT);
 	ck_assert_int_eq(unlink(moved), 0);
 	ck_assert_uint_eq(v.n, 0);
@@ -490,7 +498,7 @@ START_TEST(a_damaged_header_is_refused)
 
 		if (byte >= offsetof(struct disk_tail, start) &&
 		    byte < offsetof(struct disk_tail, start) + sizeof h->start)
-			continue;	/* changes as it runs: below */
+			continue; /* changes as it runs: below */
 		flip(tail_path, byte);
 		ck_assert_int_eq(scan_file(tail_path, 0, &v, &tainted), -ESTALE);
 		ck_assert_uint_eq(v.n, 0);
@@ -520,8 +528,12 @@ END_TEST
 
 START_TEST(a_tail_of_another_length_is_refused)
 {
-	static const off_t lengths[] = {0, 100, PAGE_BYTES, PAGE_BYTES + TAIL_RING - 1,
-					PAGE_BYTES + TAIL_RING + 1, 3 * (PAGE_BYTES + TAIL_RING)};
+	static const off_t lengths[] = {0,
+					100,
+					PAGE_BYTES,
+					PAGE_BYTES + TAIL_RING - 1,
+					PAGE_BYTES + TAIL_RING + 1,
+					3 * (PAGE_BYTES + TAIL_RING)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		struct visited v = {0};
@@ -760,7 +772,7 @@ START_TEST(without_a_run_directory_on_tmpfs_tails_go_to_shared_memory)
 	ck_assert_str_eq(found, expected);
 	ck_assert_int_eq(tail_directory(NULL, found, sizeof found), 0);
 	ck_assert_str_eq(found, expected);
-	(void)rmdir(expected);	/* unless it is in use */
+	(void)rmdir(expected); /* unless it is in use */
 }
 END_TEST
 

@@ -75,7 +75,7 @@ START_TEST(half_a_block_overwritten_copies_its_head_and_tail_alone)
 	ck_assert(holds(c, 65536 + 49152, 16384, 1));
 	ck_assert(object_holds(p, "v@s", 0, 3 * 65536, 1));
 
-	write_fill(c, 65536, 512, 3);	/* the second write to it */
+	write_fill(c, 65536, 512, 3); /* the second write to it */
 	f = since(p);
 	ck_assert_uint_eq(f.faults, 0);
 	ck_assert_uint_eq(f.copied, 0);
@@ -99,7 +99,7 @@ START_TEST(a_fault_over_several_blocks_copies_the_outer_ends)
 	f = since(p);
 	ck_assert_uint_eq(f.faults, 4);
 	ck_assert_uint_eq(f.no_copy, 2);
-	ck_assert_uint_eq(f.copied, 65536);	/* 1000 before, the rest behind */
+	ck_assert_uint_eq(f.copied, 65536); /* 1000 before, the rest behind */
 	ck_assert(holds(c, 0, 1000, 1));
 	ck_assert(holds(c, 1000, 3 * 65536, 2));
 	ck_assert(holds(c, 1000 + 3 * 65536, 65536 - 1000, 1));
@@ -239,7 +239,8 @@ static void mirror_run(struct cowbd_pool *p, uint64_t size, unsigned steps)
 
 	m.c = make_volume(p, "v", size);
 	for (unsigned i = 0; i < steps; i++) {
-		uint64_t offset = random_below(size), len = 1 + random_below(MIN(size - offset, UINT64_C(300000)));
+		uint64_t offset = random_below(size),
+			 len = 1 + random_below(MIN(size - offset, UINT64_C(300000)));
 
 		if (random_below(3) == 0)
 			len = 1;
@@ -252,8 +253,7 @@ static void mirror_run(struct cowbd_pool *p, uint64_t size, unsigned steps)
 			snprintf(name, sizeof name, "v@%u", i);
 			ck_assert_ok(snapshot(p, name));
 			break;
-		default:
-			mirror_write(&m, offset, len);
+		default: mirror_write(&m, offset, len);
 		}
 	}
 	mirror_check(&m);
@@ -263,7 +263,8 @@ static void mirror_run(struct cowbd_pool *p, uint64_t size, unsigned steps)
 	free(m.buf);
 }
 
-static const uint32_t block_sizes[] = {4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576};
+static const uint32_t block_sizes[] = {4096,   8192,   16384,  32768,  65536,
+				       131072, 262144, 524288, 1048576};
 
 START_TEST(every_block_size_holds_what_was_written)
 {
@@ -279,8 +280,8 @@ END_TEST
 
 START_TEST(data_that_must_be_aligned_may_be_written_at_any_byte)
 {
-	struct cowbd_pool *p = open_pool(make_store(POOL, _i ? 65536 : 4096, _i ? 512 : 4096),
-					 COWBD_OPEN_NO_TAIL);
+	struct cowbd_pool *p =
+		open_pool(make_store(POOL, _i ? 65536 : 4096, _i ? 512 : 4096), COWBD_OPEN_NO_TAIL);
 
 	state = 99;
 	mirror_run(p, MIB + 512, 60);
@@ -290,7 +291,8 @@ END_TEST
 
 START_TEST(a_size_may_be_any_multiple_of_512)
 {
-	static const uint64_t sizes[] = {512, 1024, 4096 - 512, 4096, 4096 + 512, 65536 - 512, 512 * 4096 + 512};
+	static const uint64_t sizes[] = {512,        1024,        4096 - 512,      4096,
+					 4096 + 512, 65536 - 512, 512 * 4096 + 512};
 	struct cowbd_pool *p = make_pool(POOL, _i ? 65536 : 4096);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -326,8 +328,8 @@ START_TEST(one_byte_can_be_written_at_any_offset)
 		if (cowbd_write(c, &byte, 1, at, 0) < 0)
 			ck_abort_msg("offset %u: %s", (unsigned)at, cowbd_error());
 		if (at % 1000 == 0)
-			ck_assert_ok(cowbd_snapshot(p, (const char *[]){at % 2000 ? "v@a" : "v@b"}, at < 2000,
-						    COWBD_LABEL_NONE, COWBD_NO_WAIT));
+			ck_assert_ok(cowbd_snapshot(p, (const char *[]){at % 2000 ? "v@a" : "v@b"},
+						    at < 2000, COWBD_LABEL_NONE, COWBD_NO_WAIT));
 	}
 	ck_assert_ok(cowbd_read(c, got, sizeof got, 0));
 	for (uint64_t at = 0; at < sizeof got; at++)
@@ -354,7 +356,7 @@ START_TEST(zero_unmaps_whole_blocks_and_trim_leaves_the_rest_alone)
 	ck_assert(holds(c, 8 * 4096, 10, 1));
 	ck_assert(holds(c, 8 * 4096 + 10, 2 * 4096, 0));
 	ck_assert(holds(c, 10 * 4096 + 10, 100, 1));
-	ck_assert_ok(cowbd_trim(c, 100, 5 * 4096, 0));	/* no whole block in it */
+	ck_assert_ok(cowbd_trim(c, 100, 5 * 4096, 0)); /* no whole block in it */
 	ck_assert(holds(c, 5 * 4096, 4096, 1));
 	cowbd_client_close(c);
 	check_and_close(p);
@@ -394,7 +396,7 @@ START_TEST(a_flush_with_nothing_to_do_does_nothing)
 	ck_assert_ok(cowbd_flush(c));
 	ck_assert_uint_eq(store_sim_calls(p->e.store, SIM_FAULT_SYNC), syncs);
 	ck_assert_uint_eq(info(p).commits, commits);
-	write_fill(c, 0, 4096, 2);	/* in place: no record, but data */
+	write_fill(c, 0, 4096, 2); /* in place: no record, but data */
 	ck_assert_ok(cowbd_flush(c));
 	ck_assert_uint_gt(store_sim_calls(p->e.store, SIM_FAULT_SYNC), syncs);
 	cowbd_client_close(c);
@@ -479,7 +481,7 @@ START_TEST(a_client_of_a_disk_that_became_smaller_does_not_hit_other_blocks)
 	cowbd_client_close(c);
 	ck_assert_ok(cowbd_resize(p, "v", 8 * MIB, 0));
 	old = attach(p, "v");
-	ck_assert_ok(cowbd_rollback(p, "v@small", NULL, 0));	/* it has sent nothing yet */
+	ck_assert_ok(cowbd_rollback(p, "v@small", NULL, 0)); /* it has sent nothing yet */
 	ck_assert_error(cowbd_write(old, &byte, 1, 2 * MIB, 0), -EINVAL);
 	ck_assert_error(cowbd_read(old, &byte, 1, 2 * MIB), -EINVAL);
 	ck_assert_error(cowbd_trim(old, 4096, 2 * MIB, 0), -EINVAL);
@@ -518,7 +520,8 @@ int main(void)
 	tcase_add_test(t, a_fault_touches_nothing_else_of_the_volume);
 	tcase_add_test(t, a_block_is_written_in_place_again_when_its_snapshot_has_gone);
 	tcase_add_test(t, nobody_becomes_a_sole_owner_by_a_volatile_record);
-	tcase_add_loop_test(t, every_block_size_holds_what_was_written, 0, (int)ARRAY_SIZE(block_sizes));
+	tcase_add_loop_test(t, every_block_size_holds_what_was_written, 0,
+			    (int)ARRAY_SIZE(block_sizes));
 	tcase_add_loop_test(t, data_that_must_be_aligned_may_be_written_at_any_byte, 0, 2);
 	tcase_add_loop_test(t, a_size_may_be_any_multiple_of_512, 0, 2);
 	tcase_add_test(t, one_byte_can_be_written_at_any_offset);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * metalock.h - taking the metadata lock
+ *
+ * Metadata sections are a microsecond or two.  Who finds the lock taken looks
+ * again for about that long before it sleeps: a sleep and its waking cost more than the section
+ * (measured at depth 16 with 4 and with 16 threads on 2 cores: a fifth to a quarter less
+ * processor time a write).
+ */
+#ifndef COWBD_METALOCK_H
+#define COWBD_METALOCK_H
+
+#include "base.h"
+
+#define METALOCK_SPINS 200u
+
+static inline void metalock_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static inline void metalock_exclusive(pthread_rwlock_t *lock)
+{
+	for (unsigned i = 0; i < METALOCK_SPINS; i++) {
+		if (pthread_rwlock_trywrlock(lock) == 0)
+			return;
+		metalock_relax();
+	}
+	pthread_rwlock_wrlock(lock);
+}
+
+static inline void metalock_shared(pthread_rwlock_t *lock)
+{
+	for (unsigned i = 0; i < METALOCK_SPINS; i++) {
+		if (pthread_rwlock_tryrdlock(lock) == 0)
+			return;
+		metalock_relax();
+	}
+	pthread_rwlock_rdlock(lock);
+}
+
+static inline void metalock_drop(pthread_rwlock_t *lock)
+{
+	pthread_rwlock_unlock(lock);
+}
+
+#endif
