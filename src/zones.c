@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #define HOST_FULL_NS UINT64_C(1000000000)
+#define OTHERS_US 200u
 
 /* ---- what is known of zones ------------------------------------------------------- */
 
@@ -507,21 +508,45 @@ int space_set_aside(struct space *s, uint64_t zone)
 
 /* ---- preparing zones -------------------------------------------------------------------------- */
 
-/* A free zone that nobody prepares: flagged. 0, -ENOSPC. */
+static uint64_t take_ready(struct space *s, bool meta)
+{
+	uint64_t zone = meta ? s->ready_meta[--s->nready_meta] : s->ready_data[--s->nready_data];
+
+	zones_info(s, zone)->flags &= (uint8_t)~ZF_READY;
+	return zone;
+}
+
+/* A free zone to prepare; the last ones may be ready for the other use.  0, 1: there is one ready
+ * or others are preparing the last ones, -ENOENT, -EAGAIN. */
+static int choose_locked(struct space *s, bool meta, uint64_t *ret_zone)
+{
+	int r;
+
+	/* many ask at once when a zone is full: one for metadata is enough for all of them */
+	if (meta && (s->nready_meta || s->npreparing))
+		return 1;
+	r = find_free(s, ret_zone);
+	if (r == -ENOENT && (meta ? s->nready_data : s->nready_meta)) {
+		*ret_zone = take_ready(s, !meta);
+		r = 0;
+	}
+	if (r == -ENOENT && (s->npreparing || (!meta && s->nready_data)))
+		return 1;
+	if (r == 0) {
+		zones_info(s, *ret_zone)->flags |= ZF_PREPARING;
+		s->npreparing++;
+	}
+	return r;
+}
+
+/* A free zone that nobody prepares: flagged. 0, 1 as above, -ENOSPC. */
 static int choose_free(struct space *s, bool meta, uint64_t *ret_zone)
 {
 	int r;
 
 	for (;;) {
 		metalock_exclusive(s->lock);
-		r = find_free(s, ret_zone);
-		if (r == -ENOENT && meta && s->nready_data) {
-			*ret_zone = s->ready_data[--s->nready_data];
-			zones_info(s, *ret_zone)->flags &= (uint8_t)~ZF_READY;
-			r = 0;
-		}
-		if (r == 0)
-			zones_info(s, *ret_zone)->flags |= ZF_PREPARING;
+		r = choose_locked(s, meta, ret_zone);
 		metalock_drop(s->lock);
 		if (r == -ENOENT)
 			return fail(-ENOSPC, "the pool is full: delete snapshots or volumes, or "
@@ -556,6 +581,10 @@ int space_prepare_zone(struct space *s, bool meta)
 		s->host_full_until = now_ns() + HOST_FULL_NS;
 		metalock_drop(s->lock);
 	}
+	if (r == 1) { /* others are at it: look again when they have it */
+		usleep(OTHERS_US);
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	if (!s->store->read_only) { /* [SPACE-6] */
@@ -569,6 +598,7 @@ int space_prepare_zone(struct space *s, bool meta)
 	struct zone_info *info = zones_info(s, zone);
 
 	info->flags &= (uint8_t)~ZF_PREPARING;
+	s->npreparing--;
 	if (r == -ENOSPC)
 		s->host_full_until = now_ns() + HOST_FULL_NS;
 	if (r == 0 && *n < READY_MAX) {

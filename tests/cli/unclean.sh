@@ -13,6 +13,7 @@ chown -R 65534 mine
 pool=$TEST_DIR/mine/pool.cowbd
 COWBD_POOL=$pool
 COWBD_RUNDIR=$TEST_DIR/mine/run
+export COWBD_RUNDIR
 setpriv --reuid=65534 --clear-groups test -x "$COWBD" -a -r "$COWBD_PLUGIN" ||
 	skip "user 65534 can't reach the build"
 cowbd() {
