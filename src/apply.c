@@ -120,7 +120,7 @@ int apply_prepare(struct catalog *c, const struct record *recs, size_t n)
 		return need_more(NEED_CHECKPOINT);
 	if ((r = engine_prepare(e, pages, (unsigned)n * 4 + 3 * MAP_DEPTH_MAX * MAP_FANOUT)) < 0 ||
 	    (r = pages_prepare(e->pages, (unsigned)n * 2 + pages + 16)) < 0 ||
-	    (r = dying_prepare(e, (unsigned)n + 1)) < 0)
+	    (r = dying_prepare(e, (unsigned)n + 1)) < 0 || (r = catalog_prepare(c, made)) < 0)
 		return r;
 	for (i = 0; i < n; i++) {
 		if ((r = touch(c, &recs[i], n)) < 0)
@@ -143,14 +143,12 @@ static void name_object(struct object *o, const struct record *r)
 	snprintf(o->name, sizeof o->name, "%s", r->name);
 }
 
-/* Memory for a new object is the one thing that a prepared change may still lack; then the process
- * ends rather than let memory and journal part. */
+/* Prepared, so it can't fail. */
 static struct object *insert(struct catalog *c, const struct object *like)
 {
 	struct object *o = catalog_insert(c, like);
 
-	if (!o)
-		abort();
+	assert(o);
 	return o;
 }
 
@@ -348,24 +346,47 @@ static int replay_map(struct catalog *c, const struct record *r)
 	return 0;
 }
 
-/* Names that a record brings must not be taken: a damaged journal, or a bug, would mix objects up. */
+/* A new object's id follows the last one: so its place in the catalog is one that was prepared for. */
+static int replay_check_new(const struct catalog *c, const struct record *r, uint64_t id)
+{
+	if (catalog_by_id(c, id))
+		return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again", r->seq,
+			    id);
+	if (id > c->next_id)
+		return fail(-EUCLEAN,
+			    "record %" PRIu64 " makes object %" PRIu64 ", and the next is %" PRIu64,
+			    r->seq, id, c->next_id);
+	return 0;
+}
+
+/* What a record is about must be of the right kind: a damaged journal, or a bug, would mix objects up. */
 static int replay_check(const struct catalog *c, const struct record *r)
 {
+	const struct object *o = catalog_by_id(c, r->object), *source = catalog_by_id(c, r->source);
+	uint64_t blocks = blocks_of(c, r->size);
+	bool fits = true;
+	int err = 0;
+
+	if ((r->type == REC_CREATE || r->type == REC_RESIZE) &&
+	    blocks > map_span(map_depth_for(blocks)))
+		fits = false;
 	switch (r->type) {
 	case REC_CREATE:
+	case REC_CLONE: err = replay_check_new(c, r, r->object); break;
 	case REC_SNAPSHOT:
-	case REC_CLONE:
-		if (catalog_by_id(c, r->object))
-			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again",
-				    r->seq, r->object);
-		return 0;
+		fits = source && source->kind == OBJECT_VOLUME;
+		err = replay_check_new(c, r, r->object);
+		break;
 	case REC_ROLLBACK:
-		if (r->other && catalog_by_id(c, r->other))
-			return fail(-EUCLEAN, "record %" PRIu64 " makes object %" PRIu64 " again",
-				    r->seq, r->other);
-		return 0;
-	default: return 0;
+		fits = o && o->kind == OBJECT_VOLUME && source && source->volume == o;
+		err = r->other ? replay_check_new(c, r, r->other) : 0;
+		break;
+	case REC_DELETE: fits = o && o->nsnapshots == 0; break;
+	default: break;
 	}
+	return fits ? err
+		    : fail(-EUCLEAN, "record %" PRIu64 " changes what it can't; run cowbd check",
+			   r->seq);
 }
 
 int apply_replay(struct catalog *c, const struct record *r)

@@ -123,10 +123,30 @@ static void unlink_snapshot(struct object *o)
 	o->volume->nsnapshots--;
 }
 
+int catalog_prepare(struct catalog *c, size_t n)
+{
+	for (; c->nspare < n; c->nspare++) {
+		struct object *o = malloc(sizeof *o);
+
+		if (!o)
+			return fail(-ENOMEM, "no memory for a volume or snapshot");
+		o->next_id = c->spare;
+		c->spare = o;
+	}
+	return 0;
+}
+
 struct object *catalog_insert(struct catalog *c, const struct object *like)
 {
-	struct object *o = grow_tables(c) == 0 ? malloc(sizeof *o) : NULL;
+	struct object *o = c->spare;
 
+	(void)grow_tables(c); /* if it fails the chains grow longer */
+	if (o) {
+		c->spare = o->next_id;
+		c->nspare--;
+	} else {
+		o = malloc(sizeof *o);
+	}
 	if (!o)
 		return NULL;
 	*o = *like;
@@ -431,52 +451,100 @@ static void decode(const struct disk_object *d, struct object *o)
 	memcpy(o->name, d->name, d->name_length);
 }
 
-/* Inserts the records of a leaf: volumes in the first pass, snapshots in the second. */
-static int load_leaf(struct catalog *c, const struct disk_catalog_leaf *l, bool snapshots)
+static int load_object(struct catalog *c, const struct disk_object *d, bool snapshots)
 {
-	for (unsigned i = 0; i < RECORDS_PER_PAGE; i++) {
-		struct object o;
+	struct object o;
 
-		if (get64(l->object[i].id) == 0)
-			continue;
-		decode(&l->object[i], &o);
-		if ((o.kind == OBJECT_SNAPSHOT) != snapshots)
-			continue;
-		if (snapshots) {
-			o.volume = catalog_by_id(c, get64(l->object[i].volume));
-			if (!o.volume || o.volume->kind != OBJECT_VOLUME) /* [CATALOG-3] */
-				return fail(-EUCLEAN,
-					    "snapshot \"%s\" is of no volume; run cowbd check",
-					    o.name);
-		}
-		if (catalog_by_name(c, o.volume, o.name) ||
-		    catalog_by_id(c, o.id)) /* [CATALOG-2] */
-			return fail(-EUCLEAN, "two objects are called \"%s\"; run cowbd check",
+	decode(d, &o);
+	if ((o.kind == OBJECT_SNAPSHOT) != snapshots)
+		return 0;
+	if (MAP_SHIFT * o.map.depth > 62) /* more than any size needs, and than 64 bits can count */
+		return fail(-EUCLEAN, "the map of \"%s\" has %u levels; run cowbd check", o.name,
+			    o.map.depth);
+	if (snapshots) {
+		o.volume = catalog_by_id(c, get64(d->volume));
+		if (!o.volume || o.volume->kind != OBJECT_VOLUME) /* [CATALOG-3] */
+			return fail(-EUCLEAN, "snapshot \"%s\" is of no volume; run cowbd check",
 				    o.name);
-		if (!catalog_insert(c, &o))
-			return fail(-ENOMEM, "no memory for the catalog");
 	}
-	return 0;
+	if (catalog_by_name(c, o.volume, o.name) || catalog_by_id(c, o.id)) /* [CATALOG-2] */
+		return fail(-EUCLEAN, "two objects are called \"%s\"; run cowbd check", o.name);
+	return catalog_insert(c, &o) ? 0 : fail(-ENOMEM, "no memory for the catalog");
 }
 
-static int load_below(struct catalog *c, uint64_t entry, unsigned level, bool snapshots)
+/* Inserts the records of a leaf: volumes in the first pass, snapshots in the second. */
+static int load_leaf(struct catalog *c, const struct disk_catalog_leaf *l, uint64_t key,
+		     bool snapshots)
+{
+	bool any = false;
+	int r = 0;
+
+	for (unsigned i = 0; i < RECORDS_PER_PAGE && r == 0; i++) {
+		uint64_t id = get64(l->object[i].id);
+
+		if (id == 0)
+			continue;
+		any = true;
+		if (leaf_key(id) != key || id >= get64(c->engine->super.next_id))
+			return fail(-EUCLEAN,
+				    "object %" PRIu64 " is where it can't be; run cowbd check", id);
+		r = load_object(c, &l->object[i], snapshots);
+	}
+	if (!any)
+		return fail(-EUCLEAN, "a leaf of the catalog is empty; run cowbd check");
+	return r;
+}
+
+/* Is it the page of the catalog for key, and counted?  So every page is met once, and none is given away. */
+static int load_check(struct catalog *c, uint64_t no, const struct disk_map *m, unsigned level,
+		      uint64_t key)
+{
+	struct engine *e = c->engine;
+	unsigned count;
+	int r;
+
+	if (level && (get16(m->level) != level - 1 || get64(m->first) != key))
+		return fail(-EUCLEAN,
+			    "node %" PRIu64 " of the catalog is of another place; run cowbd check",
+			    no);
+	do {
+		metalock_shared(&e->lock);
+		r = space_count(e->space, page_unit(no), &count);
+		metalock_drop(&e->lock);
+	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	if (r == 0 && count != 1)
+		return fail(-EUCLEAN,
+			    "page %" PRIu64 " of the catalog has count %u; run cowbd check", no,
+			    count);
+	return r;
+}
+
+static int load_below(struct catalog *c, uint64_t entry, unsigned level, uint64_t key,
+		      bool snapshots)
 {
 	_Alignas(8) uint8_t copy[PAGE_BYTES];
 	struct page *page;
+	bool any = false;
 	int r = pages_get_shared(c->engine->pages, entry, kind_at(level), &page);
 
 	if (r < 0)
 		return r;
 	memcpy(copy, page->data, PAGE_BYTES);
 	metalock_drop(&c->engine->lock);
-	if (level == 0)
-		return load_leaf(c, (void *)copy, snapshots);
+	r = load_check(c, entry, (void *)copy, level, key);
+	if (r == 0 && level == 0)
+		return load_leaf(c, (void *)copy, key, snapshots);
 	for (unsigned i = 0; i < MAP_FANOUT && r == 0; i++) {
 		uint64_t below = get48(((struct disk_map *)(void *)copy)->entry[i]);
 
-		if (below)
-			r = load_below(c, below, level - 1, snapshots);
+		if (below) {
+			any = true;
+			r = load_below(c, below, level - 1, key + i * map_span(level - 1),
+				       snapshots);
+		}
 	}
+	if (r == 0 && !any)
+		return fail(-EUCLEAN, "a node of the catalog is empty; run cowbd check");
 	return r;
 }
 
@@ -490,9 +558,9 @@ int catalog_load(struct catalog *c)
 	c->next_id = MAX(get64(s->next_id), UINT64_C(1));
 	if (c->tree.entry == 0)
 		return 0;
-	r = load_below(c, c->tree.entry, c->tree.depth, false);
+	r = load_below(c, c->tree.entry, c->tree.depth, 0, false);
 	if (r == 0)
-		r = load_below(c, c->tree.entry, c->tree.depth, true);
+		r = load_below(c, c->tree.entry, c->tree.depth, 0, true);
 	return r;
 }
 
@@ -526,6 +594,10 @@ void catalog_free(struct catalog *c)
 				catalog_free_io(o->io);
 			free(o);
 		}
+	for (struct object *o = c->spare, *next; o; o = next) {
+		next = o->next_id;
+		free(o);
+	}
 	free(c->by_id);
 	free(c->by_name);
 	free(c);

@@ -46,6 +46,8 @@ struct catalog {
 	uint64_t next_id;
 	struct object **by_id, **by_name;
 	size_t mask, n, nvolumes;
+	struct object *spare; /* memory for new objects, by next_id */
+	size_t nspare;
 	uint64_t virtual_bytes; /* sum of the volumes' sizes */
 };
 
@@ -54,6 +56,9 @@ void catalog_free(struct catalog *c);
 
 /* Reads all records.  No lock held. */
 int catalog_load(struct catalog *c) MUST_CHECK;
+
+/* Memory for n new objects: with it catalog_insert can't fail. Lock exclusive. */
+int catalog_prepare(struct catalog *c, size_t n) MUST_CHECK;
 
 struct object *catalog_by_id(const struct catalog *c, uint64_t id);
 /* volume NULL: a volume's name. */

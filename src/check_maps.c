@@ -72,6 +72,12 @@ static bool beyond(uint64_t first, unsigned level, unsigned i, uint64_t limit)
 	return shift >= 64 ? i > 0 : i > (limit - 1 - first) >> shift;
 }
 
+/* First block (catalog: leaf) below entry i, which isn't beyond. */
+static uint64_t first_below(uint64_t first, unsigned level, unsigned i)
+{
+	return MAP_SHIFT * level >= 64 ? first : first + ((uint64_t)i << MAP_SHIFT * level);
+}
+
 /* Reads a page that a reference names.  1: it is at its place, 0: it is not (reported), -ENOMEM. */
 static int read_referenced(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
 			   unsigned level, uint64_t first, void *buf)
@@ -202,8 +208,7 @@ static int walk_map(struct check *c, const struct reference *ref, unsigned level
 		else if (level == 0)
 			(void)check_refer(c, &child, false, &unit);
 		else
-			err = walk_map(c, &child, level - 1,
-				       first + ((uint64_t)i << MAP_SHIFT * level));
+			err = walk_map(c, &child, level - 1, first_below(first, level, i));
 	}
 	return err < 0 ? err : 0;
 }
@@ -290,8 +295,7 @@ static int walk_node(struct check *c, const struct reference *ref, unsigned leve
 		else if (level == 0)
 			err = walk_leaf(c, &child, first + i);
 		else
-			err = walk_node(c, &child, level - 1,
-					first + ((uint64_t)i << MAP_SHIFT * level));
+			err = walk_node(c, &child, level - 1, first_below(first, level, i));
 	}
 	return err < 0 ? err : 0;
 }

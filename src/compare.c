@@ -55,8 +55,8 @@ static int compare_below(struct comparison *c, uint64_t a, uint64_t b, unsigned 
 	if (!ea)
 		return fail(-ENOMEM, "no memory to compare maps");
 	eb = ea + MAP_FANOUT;
-	if ((a && (r = walk_read(&c->p->e, entry_number(a), ea)) < 0) ||
-	    (b && (r = walk_read(&c->p->e, entry_number(b), eb)) < 0))
+	if ((a && (r = walk_read(&c->p->e, a, level, block, ea)) < 0) ||
+	    (b && (r = walk_read(&c->p->e, b, level, block, eb)) < 0))
 		return r;
 	for (unsigned i = 0; i < MAP_FANOUT && r == 0; i++) {
 		uint64_t at = block + i * map_span(level);
@@ -83,7 +83,7 @@ static int compare_depths(struct comparison *c, struct map_root a, struct map_ro
 	entries = calloc(MAP_FANOUT, sizeof *entries);
 	if (!entries)
 		return fail(-ENOMEM, "no memory to compare maps");
-	if (deep->entry && (r = walk_read(&c->p->e, entry_number(deep->entry), entries)) < 0)
+	if (deep->entry && (r = walk_read(&c->p->e, deep->entry, deep->depth - 1, 0, entries)) < 0)
 		return r;
 	unsigned level = deep->depth - 1;
 	struct map_root first = {.entry = entries[0], .depth = level};

@@ -281,11 +281,14 @@ static int super_check_references(const struct disk_super *s)
 	if (root && !page_usable(&g, root))
 		return fail(-EUCLEAN,
 			    "superblock: catalog root %" PRIu64 " is not a page of the pool", root);
-	if (get32(s->catalog_depth) > MAP_DEPTH_MAX || (!root && get32(s->catalog_depth)))
+	if (get32(s->catalog_depth) > MAP_DEPTH_MAX || MAP_SHIFT * get32(s->catalog_depth) > 63 ||
+	    (!root && get32(s->catalog_depth)))
 		return fail(-EUCLEAN, "superblock: catalog of depth %" PRIu32 " can't be",
 			    get32(s->catalog_depth));
-	if (get64(s->next_id) == 0)
-		return fail(-EUCLEAN, "superblock: next id is 0");
+	if (get64(s->next_id) == 0 || get64(s->next_id) >> 62 ||
+	    !fanout_exceeds(MAP_DEPTH_MAX, get64(s->next_id) / RECORDS_PER_PAGE))
+		return fail(-EUCLEAN, "superblock: next id %" PRIu64 " can't be",
+			    get64(s->next_id));
 	if (slot_written(s->slot[0]))
 		return fail(-EUCLEAN, "superblock: names a slot of itself");
 	used = groups_page(g.groups - 1) + 1;

@@ -70,6 +70,11 @@ struct map_extent {
 	bool owned;        /* [MAP-3] holds: may be written in place */
 };
 
+/* The page that entry names, which must be the one of this level for block: -EUCLEAN if it is not, so that
+ * no walk goes in circles or takes blocks for pages.  Lock shared. -EAGAIN. */
+int map_page(struct engine *e, uint64_t entry, unsigned level, uint64_t block,
+	     struct page **ret_page) MUST_CHECK;
+
 /* The extent at block, at most max blocks.  A mapped one stays inside a leaf.  Lock shared. -EAGAIN. */
 int map_lookup(struct engine *e, const struct map_root *root, uint64_t block, uint64_t max,
 	       struct map_extent *ret) MUST_CHECK;

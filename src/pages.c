@@ -267,6 +267,8 @@ static int current_slot(struct pages *p, uint64_t no, struct le32 *ret_slot)
 	}
 	if ((r = pages_get(p, parent, kind, &page)) < 0)
 		return r;
+	if (kind == PAGE_ZONE && get16(((struct disk_zone *)page->data)->type) == ZONE_DATA)
+		return fail(-EUCLEAN, "page %" PRIu64 " is in a zone of data; run cowbd check", no);
 	*ret_slot = *slot_in(p, no, kind, page->data);
 	return 0;
 }

@@ -123,7 +123,7 @@ int pool_open_store(struct store *s, const char *path, const struct cowbd_open_o
 	if (r < 0) {
 		/* a tail that was begun belongs to no session: only the superblock could say so */
 		journal_free(p->e.journal,
-			     memcmp(p->committed.session_id, p->e.super.session_id, 16) != 0);
+			     p->e.journal && !super_may_name(p, p->e.super.session_id));
 		p->e.journal = NULL;
 		free_pool(p);
 		return r;

@@ -79,6 +79,9 @@ int super_read(struct store *s, struct disk_super *ret_super, char *ret_note,
 /* Writes next durably to both places, one after the other; sequence is set here. */
 int super_commit(struct cowbd_pool *p, const struct disk_super *next) MUST_CHECK;
 
+/* Does a copy on disk name this session, for all we can read? */
+bool super_may_name(struct cowbd_pool *p, const uint8_t *session) MUST_CHECK;
+
 /* Tries to write down that a sync failed. */
 void super_taint(struct engine *e);
 

@@ -28,6 +28,8 @@ static int drop_child(struct engine *e, uint64_t entry, unsigned level)
 		if (r < 0)
 			return r;
 	}
+	if (e->ndying == DYING_MAX) /* the run that let it grow so far was not ours */
+		return fail(-EUCLEAN, "the list of dying subtrees is overfull; run cowbd check");
 	if (count <= 1)
 		dying_push(e, entry_number(entry), level, 0);
 	else
@@ -92,6 +94,10 @@ static int step(struct engine *e)
 	    (r = space_prepare(e->space, MAP_FANOUT + 2)) < 0 ||
 	    (r = pages_get(e->pages, d.page, PAGE_MAP, &page)) < 0)
 		return r;
+	if (get16(((const struct disk_map *)page->data)->level) != d.level)
+		return fail(-EUCLEAN,
+			    "dying map page %" PRIu64 " isn't of level %u; run cowbd check", d.page,
+			    d.level);
 	if (d.level == 0)
 		take_leaf(e, index, page);
 	else

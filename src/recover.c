@@ -133,8 +133,10 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 	int r;
 
 	if (!p->e.read_only && !MUTANT("open-without-sync") &&
-	    (r = store_sync(p->e.store, NULL, 0)) < 0) /* rule 6 */
+	    (r = store_sync(p->e.store, NULL, 0)) < 0) { /* rule 6 */
+		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
+	}
 	x->durable = true;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
 	if (r < 0)
@@ -208,6 +210,8 @@ static int scan_tail(struct replay *x, uint64_t before)
 	}
 	if (r < 0)
 		return r;
+	/* what only the superblock says: the data that the tail's records name may be gone all the same */
+	tainted |= get32(s->flags) & SUPER_TAINTED;
 	if (tainted && !(p->flags & COWBD_OPEN_AFTER_ERROR))
 		return fail(-EIO,
 			    "a sync failed in %s's last session: what was written near its end may "

@@ -96,6 +96,18 @@ int super_commit(struct cowbd_pool *p, const struct disk_super *next)
 	return r;
 }
 
+bool super_may_name(struct cowbd_pool *p, const uint8_t *session)
+{
+	for (unsigned slot = 0; slot < 2; slot++) {
+		struct disk_super copy;
+
+		if (read_copy(p->e.store, slot, &copy) < 0 ||
+		    memcmp(copy.session_id, session, sizeof copy.session_id) == 0)
+			return true;
+	}
+	return false;
+}
+
 void super_taint(struct engine *e)
 {
 	struct cowbd_pool *p = pool_of(e);

@@ -11,7 +11,7 @@
 
 /* ---- one object ------------------------------------------------------------------------------ */
 
-static int usage_below(struct engine *e, uint64_t entry, unsigned level, bool alone,
+static int usage_below(struct engine *e, uint64_t entry, unsigned level, uint64_t block, bool alone,
 		       struct cowbd_usage *u)
 {
 	CLEANUP_FREE uint64_t *entries = malloc(MAP_FANOUT * sizeof *entries);
@@ -24,13 +24,14 @@ static int usage_below(struct engine *e, uint64_t entry, unsigned level, bool al
 		return r;
 	alone = alone && count == 1;
 	u->map_bytes += PAGE_BYTES;
-	if ((r = walk_read(e, entry_number(entry), entries)) < 0)
+	if ((r = walk_read(e, entry, level, block, entries)) < 0)
 		return r;
 	for (unsigned i = 0; i < MAP_FANOUT && r == 0; i++) {
 		if (entries[i] == 0)
 			continue;
 		if (level) {
-			r = usage_below(e, entries[i], level - 1, alone, u);
+			r = usage_below(e, entries[i], level - 1, block + i * map_span(level),
+					alone, u);
 			continue;
 		}
 		count = 2;
@@ -68,7 +69,7 @@ int cowbd_usage(struct cowbd_pool *p, const char *name, struct cowbd_usage *ret_
 	token = epoch_enter(&p->e.epochs); /* pages freed from now on aren't reused */
 	r = root_of(p, name, &root);
 	if (r == 0 && root.entry)
-		r = usage_below(&p->e, root.entry, root.depth - 1, true, &u);
+		r = usage_below(&p->e, root.entry, root.depth - 1, 0, true, &u);
 	epoch_exit(&p->e.epochs, token);
 	if (r == 0)
 		*ret_usage = u;
@@ -103,7 +104,7 @@ static int let_go(struct simulation *s, uint64_t entry, bool page)
 	return 1;
 }
 
-static int simulate(struct simulation *s, uint64_t entry, unsigned level)
+static int simulate(struct simulation *s, uint64_t entry, unsigned level, uint64_t block)
 {
 	CLEANUP_FREE uint64_t *entries = malloc(MAP_FANOUT * sizeof *entries);
 	int r = let_go(s, entry, true);
@@ -112,10 +113,10 @@ static int simulate(struct simulation *s, uint64_t entry, unsigned level)
 		return fail(-ENOMEM, "no memory to walk a map");
 	if (r <= 0)
 		return r;
-	r = walk_read(s->e, entry_number(entry), entries);
+	r = walk_read(s->e, entry, level, block, entries);
 	for (unsigned i = 0; i < MAP_FANOUT && r >= 0; i++)
 		if (entries[i])
-			r = level ? simulate(s, entries[i], level - 1)
+			r = level ? simulate(s, entries[i], level - 1, block + i * map_span(level))
 				  : let_go(s, entries[i], false);
 	return r < 0 ? r : 0;
 }
@@ -170,7 +171,7 @@ static int simulate_set(struct cowbd_pool *p, const struct set *set, struct simu
 			root = o->map;
 		metalock_drop(&p->e.lock);
 		if (root.entry)
-			r = simulate(s, root.entry, root.depth - 1);
+			r = simulate(s, root.entry, root.depth - 1, 0);
 	}
 	return r;
 }

@@ -4,17 +4,19 @@
  */
 #include "walk.h"
 
-int walk_read(struct engine *e, uint64_t no, uint64_t entry[MAP_FANOUT])
+int walk_read(struct engine *e, uint64_t above, unsigned level, uint64_t block,
+	      uint64_t entry[MAP_FANOUT])
 {
 	struct page *page;
-	int r = pages_get_shared(e->pages, no, PAGE_MAP, &page);
+	int r = pages_get_shared(e->pages, entry_number(above), PAGE_MAP, &page);
 
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < MAP_FANOUT; i++)
+	r = map_page(e, above, level, block, &page);
+	for (unsigned i = 0; i < MAP_FANOUT && r == 0; i++)
 		entry[i] = get48(((struct disk_map *)page->data)->entry[i]);
 	metalock_drop(&e->lock);
-	return 0;
+	return r;
 }
 
 int walk_count(struct engine *e, uint64_t entry, bool page, unsigned *ret_count)

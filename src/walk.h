@@ -11,8 +11,9 @@
 #include "engine.h"
 #include "map.h"
 
-/* A copy of the page's entries. -EUCLEAN etc. No lock held. */
-int walk_read(struct engine *e, uint64_t page, uint64_t entry[MAP_FANOUT]) MUST_CHECK;
+/* A copy of the entries of the page that above names at level for block. -EUCLEAN etc. No lock held. */
+int walk_read(struct engine *e, uint64_t above, unsigned level, uint64_t block,
+	      uint64_t entry[MAP_FANOUT]) MUST_CHECK;
 
 /* True count of what an entry names (page: at a level above the leaves). S clear means 1. No lock held. */
 int walk_count(struct engine *e, uint64_t entry, bool page, unsigned *ret_count) MUST_CHECK;

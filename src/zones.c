@@ -573,7 +573,7 @@ static int zero_zone(struct space *s, uint64_t zone)
 
 int space_prepare_zone(struct space *s, bool meta)
 {
-	uint64_t zone;
+	uint64_t zone = 0;
 	int r = choose_free(s, meta, &zone);
 
 	if (r == -ENOSPC) { /* what is free is spoken for: the caller must not ask again at once */

@@ -41,6 +41,20 @@ tiny_tests = \
 crash_tests = \
 	tests/crash/explore
 
+# Each call of the store fails in turn, on both engines.
+fault_tests = \
+	tests/fault/test_fault \
+	tests/fault/test_fault_tiny
+
+# Damaged and hostile metadata, on both engines.
+fuzz_tests = \
+	tests/fuzz/test_flips \
+	tests/fuzz/test_flips_tiny
+
+# The engine's allocations fail there too, not the test's own.
+fault_own_memory = -Dmalloc=__real_malloc -Dcalloc=__real_calloc -Drealloc=__real_realloc
+fault_wrap = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+
 # What the scripts call.
 test_tools = \
 	tests/nbd/talk
@@ -106,6 +120,7 @@ script_tests = \
 	tests/nbd/exports.sh \
 	tests/nbd/extents.sh \
 	tests/nbd/fio.sh \
+	tests/nbd/full_pool.sh \
 	tests/nbd/fuse.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/kill.sh \
@@ -135,8 +150,8 @@ EXTRA_DIST += $(script_tests) \
 	tests/cli/functions.sh \
 	tests/nbd/functions.sh
 
-check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(test_tools)
-TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(script_tests)
+check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(test_tools)
+TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(script_tests)
 LDADD = src/libcowbd-test.la $(CHECK_LIBS)
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
@@ -170,6 +185,19 @@ tests_crash_explore_SOURCES = \
 	tests/crash/workload.h
 tests_crash_explore_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_explore_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_fault_test_fault_SOURCES = tests/fault/test_fault.c tests/crash/oracle.c tests/crash/oracle.h
+tests_fault_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(fault_own_memory)
+tests_fault_test_fault_LDFLAGS = $(fault_wrap)
+tests_fault_test_fault_tiny_SOURCES = $(tests_fault_test_fault_SOURCES)
+tests_fault_test_fault_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY $(fault_own_memory)
+tests_fault_test_fault_tiny_LDFLAGS = $(fault_wrap)
+tests_fault_test_fault_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_fuzz_test_flips_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/tests/unit
+tests_fuzz_test_flips_tiny_SOURCES = tests/fuzz/test_flips.c
+tests_fuzz_test_flips_tiny_CPPFLAGS = $(tests_fuzz_test_flips_CPPFLAGS) -DCOWBD_TINY
+tests_fuzz_test_flips_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/lib/run

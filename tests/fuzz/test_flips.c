@@ -1,0 +1,924 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_flips.c - damaged and hostile metadata: detected or harmless, and nothing ever crashes
+ *
+ * A small pool with volumes, snapshots, clones, a dying subtree and an unclean journal is made
+ * on the simulated store.  Mutations of it, each on a copy:
+ *
+ *   flips      one bit of a page or batch in use
+ *   pages      two pages swapped, an older content put back, zeroes, ones
+ *   resealed   fields changed, and checksums and the pages above made to agree, so that not
+ *              the checksums but what comes after them is asked
+ *
+ * What must hold
+ *   flips, pages: the checker reports something, and what the engine reads is an error or right
+ *              (of the journal: right at some commit, since what is beyond its first bad batch is
+ *              what a cut of the power may leave)
+ *   all:       no crash, no failed assertion, no hang, no memory without bound
+ *
+ * Each batch of mutations runs in a child; one that dies or hangs is named, and the next goes on
+ * behind it.  COWBD_FLIPS=N tries N flips and N resealed mutations (0: every bit); COWBD_SEED=S
+ * gives the seed, COWBD_FLIP=I only the mutation with this number.
+ */
+#include "pool_testing.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "check.h"
+
+#ifdef COWBD_TINY
+#define POOL_ZONES 24u
+#define BLOCK 4096u
+#define VOLUME_BYTES (40u * BLOCK)
+#define FLIPS 4000u
+#define RESEALED 500u
+#else
+#define POOL_ZONES 14u
+#define BLOCK 4096u
+#define VOLUME_BYTES (600u * BLOCK)
+#define FLIPS 1000u
+#define RESEALED 250u
+#endif
+
+#define PIECES_MAX 600u
+#define STATES_MAX 16u
+#define OBJECTS_MAX 32u
+#define FAILURES_MAX 20u
+#define READ_MAX (UINT64_C(64) << 20) /* bytes of an object that are read */
+#define HANG_SECONDS 20u
+#define MEMORY_MAX (UINT64_C(2) << 30)
+
+/* Something that can be damaged: a page in use, or a batch of the journal. */
+struct piece_of_disk {
+	enum page_kind kind;
+	uint64_t no; /* of a page */
+	uint64_t offset, length;
+};
+
+/* What all objects held at a commit. */
+struct state {
+	size_t n;
+	struct {
+		char name[2 * 256];
+		uint64_t size, sum;
+	} object[OBJECTS_MAX];
+};
+
+static struct image_of_pool {
+	struct store *store, *older; /* of an earlier checkpoint */
+	struct disk_super super;
+	struct geometry g;
+	struct piece_of_disk piece[PIECES_MAX];
+	size_t n;
+	uint64_t bits;
+	struct state state[STATES_MAX];
+	size_t nstates;
+} im;
+
+/* Shared with the children. */
+static struct report {
+	uint64_t at;
+	char what[400], wrong[600];
+	uint64_t tried, refused, found, right;
+} * report;
+
+static uint64_t seed = 1;
+
+/* ---- chance ------------------------------------------------------------------------------- */
+
+static uint64_t chance_state;
+
+static void chance_begin(uint64_t n)
+{
+	uint64_t key[2] = {seed, n};
+
+	chance_state = checksum(key, sizeof key, 7);
+}
+
+static uint64_t chance(uint64_t below)
+{
+	uint64_t key = chance_state++;
+
+	return checksum(&key, sizeof key, 77) % below;
+}
+
+/* ---- bytes of a store ------------------------------------------------------------------------ */
+
+static void read_bytes(struct store *s, uint64_t offset, void *buf, size_t len)
+{
+	ck_assert_ok(store_read(s, 0, offset, buf, len));
+}
+
+static void write_bytes(struct store *s, uint64_t offset, const void *buf, size_t len)
+{
+	ck_assert_ok(store_write(s, 0, offset, buf, len));
+}
+
+static struct store *copy_of(struct store *s)
+{
+	struct store *copy;
+
+	ck_assert_ok(store_sim_copy(s, NULL, &copy));
+	return copy;
+}
+
+/* ---- what is in use ------------------------------------------------------------------------------ */
+
+static void add_piece(enum page_kind kind, uint64_t no, uint64_t offset, uint64_t length)
+{
+	ck_assert_uint_lt(im.n, PIECES_MAX);
+	im.piece[im.n++] = (struct piece_of_disk){kind, no, offset, length};
+	im.bits += length * 8;
+}
+
+/* The slot that page no has in s, found from the superblock down; place: where it is named. */
+static struct le32 slot_of(struct store *s, uint64_t no, uint64_t *ret_place)
+{
+	const struct geometry *g = &im.g;
+	uint64_t zone = page_zone(no), parent, field;
+	struct le32 above, slot;
+
+	if (zone == 0) {
+		*ret_place = offsetof(struct disk_super, slot) + no * sizeof(struct le32);
+		read_bytes(s, *ret_place, &slot, sizeof slot);
+		return slot;
+	}
+	if (zone_index(g, zone) != 0) {
+		parent = zone_page(g, zone);
+		field = offsetof(struct disk_zone, slot) + no % ZONE_TWINS * sizeof slot;
+	} else if (no % ZONE_TWINS != 0) {
+		parent = summary_page(g, zone_group(g, zone));
+		field = offsetof(struct disk_summary, slot) + no % ZONE_TWINS * sizeof slot;
+	} else {
+		parent = groups_page(zone_group(g, zone));
+		field = offsetof(struct disk_groups, group) +
+			zone_group(g, zone) % GROUPS_PER_PAGE * sizeof(struct disk_group);
+	}
+	above = slot_of(s, parent, ret_place);
+	*ret_place = page_offset(parent, slot_which(above)) + field;
+	read_bytes(s, *ret_place, &slot, sizeof slot);
+	return slot;
+}
+
+static void add_page(uint64_t no, enum page_kind kind)
+{
+	uint64_t place;
+	struct le32 slot = slot_of(im.store, no, &place);
+
+	if (slot_written(slot))
+		add_piece(kind, no, page_offset(no, slot_which(slot)), PAGE_BYTES);
+}
+
+/* The pages of a metadata zone that are counted. */
+static void add_zone(uint64_t zone)
+{
+	uint64_t place;
+	struct le32 slot = slot_of(im.store, zone_page(&im.g, zone), &place);
+	struct disk_zone z;
+	struct disk_page h;
+
+	if (!slot_written(slot))
+		return;
+	add_page(zone_page(&im.g, zone), PAGE_ZONE);
+	read_bytes(im.store, page_offset(zone_page(&im.g, zone), slot_which(slot)), &z, sizeof z);
+	for (unsigned i = 0; i < ZONE_TWINS && get16(z.type) == ZONE_META; i++) {
+		uint64_t no = zone * ZONE_TWINS + i;
+
+		if (get16(z.page_count[i]) == 0)
+			continue;
+		read_bytes(im.store, page_offset(no, slot_which(z.slot[i])), &h, sizeof h);
+		add_page(no, (enum page_kind)get32(h.kind));
+	}
+}
+
+static void add_journal(void)
+{
+	uint64_t at = get64(im.super.journal_offset), ring = im.g.journal_zones * ZONE_BYTES;
+	uint64_t number = get64(im.super.journal_batch);
+
+	for (;; number++) {
+		struct disk_batch b;
+
+		read_bytes(im.store, ZONE_BYTES + at % ring, &b, sizeof b);
+		if (get32(b.kind) != PAGE_BATCH || get64(b.number) != number)
+			return;
+		add_piece(PAGE_BATCH, number, ZONE_BYTES + at % ring, get32(b.length));
+		at += get32(b.length);
+	}
+}
+
+static void survey(void)
+{
+	read_bytes(im.store, 0, &im.super, sizeof im.super);
+	geometry_init(&im.g, get64(im.super.zones), get64(im.super.journal_zones),
+		      get32(im.super.block_shift));
+	add_piece(PAGE_SUPER, 0, 0, PAGE_BYTES);
+	add_piece(PAGE_SUPER, 0, page_offset(0, 1), PAGE_BYTES);
+	for (unsigned i = 0; i < DYING_PAGES; i++)
+		add_page(dying_page(i), PAGE_DYING);
+	add_page(groups_page(0), PAGE_GROUPS);
+	for (uint64_t group = 0; group < im.g.groups; group++) {
+		add_page(summary_page(&im.g, group), PAGE_SUMMARY);
+		for (unsigned i = 1; i < group_zone_count(&im.g, group); i++)
+			add_zone(group_header_zone(&im.g, group) + i);
+	}
+	add_journal();
+}
+
+/* ---- reading everything -------------------------------------------------------------------------- */
+
+/* Sum of what the object holds: 0, or the error of the first read that failed. */
+static int sum_of(struct cowbd_pool *p, const char *name, uint64_t size, uint64_t *ret_sum)
+{
+	static uint8_t buf[256 << 10];
+	struct cowbd_client *c;
+	int r = cowbd_client_open(p, name, true, "test", &c);
+
+	if (r < 0)
+		return r;
+	*ret_sum = size;
+	for (uint64_t at = 0; at < MIN(size, READ_MAX) && r == 0; at += sizeof buf) {
+		uint64_t len = MIN(size - at, (uint64_t)sizeof buf);
+
+		r = cowbd_read(c, buf, len, at);
+		if (r == 0)
+			*ret_sum = checksum(buf, len, *ret_sum);
+	}
+	cowbd_client_close(c);
+	return r;
+}
+
+static void note_state(struct cowbd_pool *p)
+{
+	struct state *st = &im.state[im.nstates++];
+	struct cowbd_object *list;
+
+	ck_assert_uint_le(im.nstates, STATES_MAX);
+	ck_assert_ok(cowbd_list(p, &list, &st->n));
+	ck_assert_uint_le(st->n, OBJECTS_MAX);
+	for (size_t i = 0; i < st->n; i++) {
+		snprintf(st->object[i].name, sizeof st->object[i].name, "%s", list[i].name);
+		st->object[i].size = list[i].size;
+		ck_assert_ok(sum_of(p, list[i].name, list[i].size, &st->object[i].sum));
+	}
+	free(list);
+}
+
+/* Does what can be read of p agree with the state? */
+static bool agrees(struct cowbd_pool *p, const struct state *st, const struct cowbd_object *list,
+		   size_t n)
+{
+	if (n != st->n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t sum;
+
+		if (strcmp(list[i].name, st->object[i].name) != 0 ||
+		    list[i].size != st->object[i].size)
+			return false;
+		if (sum_of(p, list[i].name, list[i].size, &sum) == 0 && sum != st->object[i].sum)
+			return false;
+	}
+	return true;
+}
+
+/* Is what p says of its objects an error or true, at the last commit, or (any) at one of them? */
+static bool is_right(struct cowbd_pool *p, bool any)
+{
+	struct cowbd_object *list;
+	bool right = false;
+	size_t n;
+
+	if (cowbd_list(p, &list, &n) < 0)
+		return true;
+	for (size_t i = any ? 0 : im.nstates - 1; i < im.nstates && !right; i++)
+		right = agrees(p, &im.state[i], list, n);
+	free(list);
+	return right;
+}
+
+/* ---- using everything ------------------------------------------------------------------------------ */
+
+static int count_extent(void *opaque, uint64_t offset, uint64_t length, bool mapped)
+{
+	unsigned *left = opaque;
+
+	(void)offset;
+	(void)length;
+	(void)mapped;
+	return --*left == 0;
+}
+
+static int count_change(void *opaque, uint64_t offset, uint64_t length, char kind)
+{
+	return count_extent(opaque, offset, length, kind == 'w') ? -ECANCELED : 0;
+}
+
+static void look_at_object(struct cowbd_pool *p, const struct cowbd_object *o, const char *other)
+{
+	struct cowbd_usage usage;
+	struct cowbd_client *c;
+	unsigned left = 10000;
+	uint64_t bytes, sum;
+
+	(void)!cowbd_usage(p, o->name, &usage);
+	(void)!cowbd_remove_frees(p, (const char *const[]){o->name}, 1, COWBD_RECURSIVE, &bytes);
+	(void)!cowbd_diff(p, o->name, other, count_change, &left);
+	left = 10000;
+	(void)!sum_of(p, o->name, o->size, &sum);
+	if (cowbd_client_open(p, o->name, true, "test", &c) < 0)
+		return;
+	(void)!cowbd_extents(c, o->size, 0, count_extent, &left);
+	(void)!cowbd_read(c, &sum, MIN(o->size, (uint64_t)8), o->size - MIN(o->size, (uint64_t)8));
+	cowbd_client_close(c);
+}
+
+static void look_at_all(struct cowbd_pool *p)
+{
+	static struct cowbd_pool_info info_of;
+	struct cowbd_object *list;
+	size_t n;
+
+	cowbd_pool_info(p, &info_of);
+	if (cowbd_list(p, &list, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		look_at_object(p, &list[i], list[(i + 1) % n].name);
+	free(list);
+}
+
+static void change_volume(struct cowbd_pool *p, const struct cowbd_object *o)
+{
+	static uint8_t buf[3 * BLOCK];
+	uint64_t len = MIN(o->size, (uint64_t)sizeof buf);
+	struct cowbd_client *c;
+	char name[2 * 256 + 8];
+
+	if (cowbd_client_open(p, o->name, false, "test", &c) < 0)
+		return;
+	(void)!cowbd_write(c, buf, len, 0, 0);
+	(void)!cowbd_write(c, buf, MIN(len, (uint64_t)512), o->size - MIN(len, (uint64_t)512), 0);
+	(void)!cowbd_trim(c, o->size / 2, o->size / 4, 0);
+	(void)!cowbd_zero(c, MIN(len, (uint64_t)700), o->size / 2, 0);
+	(void)!cowbd_flush(c);
+	cowbd_client_close(c);
+	snprintf(name, sizeof name, "%s@fuzz", o->name);
+	(void)!snapshot(p, name);
+	(void)!cowbd_resize(p, o->name, o->size + BLOCK * 100, COWBD_NO_WAIT);
+	(void)!cowbd_resize(p, o->name, o->size / 1024 * 512 + 512,
+			    COWBD_NO_WAIT | COWBD_SHRINK_FORCE);
+}
+
+static void change_all(struct cowbd_pool *p)
+{
+	struct cowbd_object *list;
+	size_t n;
+
+	if (cowbd_list(p, &list, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == COWBD_VOLUME)
+			change_volume(p, &list[i]);
+	(void)!cowbd_create(p, "fuzz-new", VOLUME_BYTES, 0, COWBD_NO_WAIT);
+	for (size_t i = 0; i < n; i += 2) {
+		if (list[i].kind == COWBD_SNAPSHOT)
+			(void)!cowbd_rollback(p, list[i].name, NULL, COWBD_NO_WAIT);
+		(void)!remove_one(p, list[i].name, COWBD_RECURSIVE | COWBD_NO_WAIT);
+	}
+	free(list);
+	(void)!engine_commit(&p->e, NULL);
+	for (unsigned i = 0; i < 1000 && reclaim_some(p) > 0; i++)
+		continue;
+	(void)!checkpoint_run(&p->e);
+}
+
+static int try_open(struct store *s, unsigned flags, struct cowbd_pool **ret_pool)
+{
+	struct cowbd_open_options opt = {.flags = flags | COWBD_OPEN_LOST_TAIL |
+						  COWBD_OPEN_NO_TAIL | COWBD_OPEN_AFTER_ERROR,
+					 .cache_bytes = MIB,
+					 .run_dir = test_run_dir()};
+
+	return pool_open_store(s, "test", &opt, ret_pool);
+}
+
+static uint64_t findings(struct store *s)
+{
+	struct cowbd_check_options opt = {0};
+	struct cowbd_check_result result = {0};
+
+	/* what it can't even look at, it has found */
+	return check_store(s, &opt, &result) < 0 ? 1 : result.damages + result.leaks + result.notes;
+}
+
+static void wrong(const char *how)
+{
+	snprintf(report->wrong, sizeof report->wrong, "%s", how);
+	_exit(2);
+}
+
+/* Opens s, which it takes over; what is read must be right if anything is promised. */
+static void open_and_use(struct store *s, unsigned flags, bool promised, bool journal)
+{
+	struct cowbd_pool *p;
+
+	if (try_open(s, flags, &p) < 0) {
+		report->refused++;
+		return;
+	}
+	if (promised && !is_right(p, journal))
+		wrong("wrong content is read without an error");
+	report->right += promised;
+	look_at_all(p);
+	if (!(flags & COWBD_OPEN_READ_ONLY)) {
+		change_all(p);
+		look_at_all(p);
+	}
+	(void)!cowbd_close(p);
+}
+
+/* Everything with one mutated store, which stays as it is. deep: writing, too. */
+static void judge(struct store *s, bool promised, bool journal, bool deep)
+{
+	uint64_t found = findings(s);
+
+	report->found += found != 0;
+	if (promised && !journal && !found)
+		wrong("the checker finds nothing");
+	if (!deep)
+		return;
+	open_and_use(copy_of(s), COWBD_OPEN_READ_ONLY, promised, journal);
+	open_and_use(copy_of(s), 0, promised, journal);
+}
+
+/* ---- the pool ------------------------------------------------------------------------------------- */
+
+static void fill(struct cowbd_pool *p, const char *name, uint64_t from, uint64_t n, int byte)
+{
+	struct cowbd_client *c = attach(p, name);
+
+	for (uint64_t i = 0; i < n; i++)
+		write_fill(c, (from + i) * BLOCK, BLOCK, byte + (int)i);
+	cowbd_client_close(c);
+}
+
+static void make_contents(struct cowbd_pool *p)
+{
+	ck_assert_ok(cowbd_create(p, "a", VOLUME_BYTES, 0, 0));
+	ck_assert_ok(cowbd_create(p, "c", VOLUME_BYTES / 2, 4096, 0));
+	ck_assert_ok(cowbd_create(p, "gone", VOLUME_BYTES, 0, 0));
+	ck_assert_ok(cowbd_create(p, "empty", 1 << 20, 0, 0));
+	fill(p, "a", 0, 7, 1);
+	fill(p, "a", VOLUME_BYTES / BLOCK - 6, 6, 20);
+	fill(p, "c", 3, 5, 40);
+	fill(p, "gone", 0, 4, 60);
+	fill(p, "gone", 30, 4, 70);
+	ck_assert_ok(snapshot(p, "a@one"));
+	fill(p, "a", 2, 3, 80);
+	ck_assert_ok(clone_one(p, "a@one", "b"));
+	fill(p, "b", 1, 2, 90);
+}
+
+/* Each a commit, in blocks that were never used before: so each state can still be read. */
+static void make_journal(struct cowbd_pool *p)
+{
+	note_state(p);
+	fill(p, "b", 12, 3, 100);
+	ck_assert_ok(engine_commit(&p->e, NULL));
+	note_state(p);
+	ck_assert_ok(snapshot(p, "b@two"));
+	note_state(p);
+	fill(p, "a", 12, 2, 110);
+	ck_assert_ok(engine_commit(&p->e, NULL));
+	note_state(p);
+	ck_assert_ok(cowbd_rename(p, "empty", "void", 0));
+	note_state(p);
+	ck_assert_ok(cowbd_resize(p, "c", VOLUME_BYTES, 0));
+	note_state(p);
+	ck_assert_ok(remove_one(p, "a@one", 0));
+	note_state(p);
+}
+
+static void make_image(void)
+{
+	struct cowbd_init_options init = {.block_bytes = BLOCK, .journal_bytes = 2 * ZONE_BYTES};
+	struct store *s;
+	struct cowbd_pool *p;
+
+	ck_assert_ok(store_sim_new((uint64_t)POOL_ZONES * ZONE_BYTES, NULL, &s));
+	ck_assert_ok(mkfs_store(s, "test", &init));
+	p = open_pool(s, COWBD_OPEN_NO_TAIL);
+	make_contents(p);
+	ck_assert_ok(checkpoint_run(&p->e));
+	im.older = copy_of(p->e.store);
+	fill(p, "b", 5, 3, 120);
+	ck_assert_ok(snapshot(p, "c@three"));
+	fill(p, "c", 3, 2, 130);
+	ck_assert_ok(remove_one(p, "gone", 0));
+	ck_assert_ok(checkpoint_run(&p->e));
+	make_journal(p);
+	im.store = copy_of(p->e.store);
+	throw_away(p);
+	survey();
+}
+
+/* ---- mutations that a disk makes --------------------------------------------------------------------- */
+
+static const char *piece_name(const struct piece_of_disk *x)
+{
+	static char text[100];
+
+	snprintf(text, sizeof text, "%s %" PRIu64 " at %" PRIu64, page_kind_name(x->kind), x->no,
+		 x->offset);
+	return text;
+}
+
+static struct piece_of_disk *piece_of_bit(uint64_t *bit)
+{
+	struct piece_of_disk *x = im.piece;
+
+	while (*bit >= x->length * 8)
+		*bit -= x++->length * 8;
+	return x;
+}
+
+/* Bits in an order that spreads any number of tries over all. */
+static uint64_t nth_bit(uint64_t n)
+{
+	return (n * UINT64_C(2654435761) + seed) % im.bits;
+}
+
+static void flip(uint64_t n)
+{
+	uint64_t bit = nth_bit(n);
+	struct piece_of_disk *x = piece_of_bit(&bit);
+	uint8_t byte, was;
+
+	snprintf(report->what, sizeof report->what, "bit %" PRIu64 " of %s", bit, piece_name(x));
+	read_bytes(im.store, x->offset + bit / 8, &was, 1);
+	byte = was ^ (uint8_t)(1u << bit % 8);
+	write_bytes(im.store, x->offset + bit / 8, &byte, 1);
+	judge(im.store, true, x->kind == PAGE_BATCH, n % 16 == 0);
+	write_bytes(im.store, x->offset + bit / 8, &was, 1);
+}
+
+enum { PAGE_ZERO, PAGE_ONES, PAGE_OTHER_SLOT, PAGE_OLDER, PAGE_SWAP, PAGE_WAYS };
+
+static void fill_of(const struct piece_of_disk *x, unsigned way, uint8_t *buf)
+{
+	memset(buf, way == PAGE_ONES ? 0xff : 0, x->length);
+	if (way == PAGE_OTHER_SLOT && x->kind != PAGE_BATCH)
+		read_bytes(im.store,
+			   page_offset(x->no, x->offset % ZONE_BYTES < SLOT_DISTANCE ? 1 : 0), buf,
+			   PAGE_BYTES);
+	if (way == PAGE_OLDER)
+		read_bytes(im.older, x->offset, buf, x->length);
+}
+
+/* n: piece, way, and with whom it is swapped. */
+static void whole_page(uint64_t n)
+{
+	struct piece_of_disk *x = &im.piece[n / PAGE_WAYS % im.n], *y = &im.piece[chance(im.n)];
+	unsigned way = (unsigned)(n % PAGE_WAYS);
+	CLEANUP_FREE uint8_t *was = malloc(x->length), *now = malloc(x->length);
+	CLEANUP_FREE uint8_t *other = malloc(y->length);
+	struct store *s = copy_of(im.store);
+
+	snprintf(report->what, sizeof report->what, "way %u of %s", way, piece_name(x));
+	read_bytes(s, x->offset, was, x->length);
+	read_bytes(s, y->offset, other, y->length);
+	fill_of(x, way, now);
+	if (way == PAGE_SWAP) {
+		memcpy(now, other, MIN(x->length, y->length));
+		write_bytes(s, y->offset, was, MIN(x->length, y->length));
+	}
+	write_bytes(s, x->offset, now, x->length);
+	if (memcmp(was, now, x->length) != 0)
+		judge(s, true, x->kind == PAGE_BATCH || (way == PAGE_SWAP && y->kind == PAGE_BATCH),
+		      true);
+	store_close(s);
+}
+
+/* ---- mutations that an enemy makes ------------------------------------------------------------------------ */
+
+/* Makes a page's checksum, and all above it, agree with its content. */
+static void reseal(struct store *s, enum page_kind kind, uint64_t offset)
+{
+	_Alignas(PAGE_BYTES) uint8_t buf[PAGE_BYTES];
+	uint64_t no = offset / ZONE_BYTES * ZONE_TWINS + offset / PAGE_BYTES % ZONE_TWINS, place;
+	unsigned which = offset % ZONE_BYTES >= SLOT_DISTANCE;
+	const struct disk_page *h = (void *)buf;
+	struct le32 slot;
+
+	read_bytes(s, offset, buf, sizeof buf);
+	page_seal(buf, kind, im.super.uuid, offset, get64(h->generation));
+	write_bytes(s, offset, buf, sizeof buf);
+	if (kind == PAGE_SUPER)
+		return;
+	(void)slot_of(s, no, &place);
+	slot = slot_make(which, get64(h->checksum));
+	write_bytes(s, place, &slot, sizeof slot);
+	if (place >= PAGE_BYTES) {
+		struct disk_page above;
+
+		read_bytes(s, round_down(place, PAGE_BYTES), &above, sizeof above);
+		reseal(s, (enum page_kind)get32(above.kind), round_down(place, PAGE_BYTES));
+		return;
+	}
+	write_bytes(s, page_offset(0, 1) + place, &slot, sizeof slot);
+	reseal(s, PAGE_SUPER, 0);
+	reseal(s, PAGE_SUPER, page_offset(0, 1));
+}
+
+/* A number that may hurt: small, great, near what was there, or another thing of the pool. */
+static uint64_t nasty(uint64_t was)
+{
+	uint64_t page = im.piece[chance(im.n)].no;
+
+	switch (chance(12)) {
+	case 0: return 0;
+	case 1: return UINT64_MAX;
+	case 2: return was + 1;
+	case 3: return was - 1;
+	case 4: return was ^ UINT64_C(1) << chance(64);
+	case 5: return chance(20);
+	case 6: return UINT64_C(1) << chance(64);
+	case 7: return page | ENTRY_SHARED;
+	case 8: return page << 8 | chance(14);
+	case 9: return chance(POOL_ZONES) * (ZONE_BYTES / BLOCK) + chance(40);
+	default: return page;
+	}
+}
+
+static void put_number(uint8_t *at, unsigned bytes, uint64_t v)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		at[i] = (uint8_t)(v >> 8 * i);
+}
+
+static uint64_t get_number(const uint8_t *at, unsigned bytes)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < bytes; i++)
+		v |= (uint64_t)at[i] << 8 * i;
+	return v;
+}
+
+/* Where in a page of this kind a field may begin, and how long it is. */
+static unsigned choose_field(enum page_kind kind, unsigned *ret_bytes)
+{
+	unsigned head = sizeof(struct disk_page);
+
+	*ret_bytes = 1u << (unsigned)chance(4);
+	if (chance(8) == 0)
+		return head + (unsigned)chance((PAGE_BYTES - head) / 8) * 8;
+	switch (kind) {
+	case PAGE_MAP:
+	case PAGE_CATALOG_NODE:
+		if (chance(3) == 0)
+			return chance(2) ? *ret_bytes = 2, head : (*ret_bytes = 8, head + 8);
+		*ret_bytes = 6;
+		return head + 16 + (unsigned)chance(MIN(MAP_FANOUT, 40u)) * 6;
+	case PAGE_CATALOG_LEAF:
+		*ret_bytes = chance(2) ? 8 : *ret_bytes;
+		return head + (unsigned)(chance(RECORDS_PER_PAGE) * sizeof(struct disk_object)) +
+		       (unsigned)chance(11) * 8;
+	case PAGE_DYING: *ret_bytes = 8; return head + (unsigned)chance(8) * 8;
+	case PAGE_ZONE:
+		*ret_bytes = 2;
+		return chance(4) ? 64 + (unsigned)chance(64) * 2 : head + (unsigned)chance(2) * 2;
+	case PAGE_SUMMARY: *ret_bytes = 2; return head + (unsigned)chance(POOL_ZONES) * 2;
+	case PAGE_GROUPS: *ret_bytes = 4; return head + (unsigned)chance(8) * 4;
+	default: /* the superblock */
+		*ret_bytes = chance(2) ? 8 : 4;
+		return 40 + (unsigned)chance(66) * 8;
+	}
+}
+
+/* Counts of a zone's page, its type and the summary's view of it are made to agree, sometimes: else
+ * the decoder would refuse them and nobody behind it be asked. */
+static void agree(enum page_kind kind, uint8_t *buf)
+{
+	struct disk_zone *z = (void *)buf;
+	unsigned used = 0, n = get16(z->type) == ZONE_META ? ZONE_TWINS : im.g.zone_blocks;
+
+	if (kind != PAGE_ZONE || chance(8) == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		used += get16(z->count[i]) != 0;
+	z->used = put16((uint16_t)used);
+}
+
+static void mutate_page(struct store *s, const struct piece_of_disk *x)
+{
+	_Alignas(PAGE_BYTES) uint8_t buf[PAGE_BYTES];
+	unsigned bytes, at;
+	uint64_t v;
+
+	read_bytes(s, x->offset, buf, sizeof buf);
+	for (uint64_t i = chance(3) + 1; i-- > 0;) {
+		at = choose_field(x->kind, &bytes);
+		at = MIN(at, PAGE_BYTES - bytes);
+		v = nasty(get_number(buf + at, bytes));
+		put_number(buf + at, bytes, v);
+		size_t len = strlen(report->what);
+
+		snprintf(report->what + len, sizeof report->what - len,
+			 "; %s byte %u (%u): %#" PRIx64, piece_name(x), at, bytes, v);
+	}
+	agree(x->kind, buf);
+	write_bytes(s, x->offset, buf, sizeof buf);
+	if (x->kind == PAGE_SUPER) {
+		write_bytes(s, page_offset(0, 0), buf, sizeof buf);
+		write_bytes(s, page_offset(0, 1), buf, sizeof buf);
+		reseal(s, x->kind, page_offset(0, 0));
+		reseal(s, x->kind, page_offset(0, 1));
+	} else {
+		reseal(s, x->kind, x->offset);
+	}
+}
+
+static void mutate_record(uint8_t *rec)
+{
+	struct disk_record *h = (void *)rec;
+	unsigned size = get16(h->length), at = (unsigned)(chance(size / 8 - 2) + 2) * 8;
+	uint64_t v = nasty(get_number(rec + at, 8));
+	size_t len = strlen(report->what);
+
+	if (chance(6) == 0)
+		h->type = (uint8_t)(1 + chance(12));
+	else
+		put_number(rec + at, 8, v);
+	snprintf(report->what + len, sizeof report->what - len, "; record %u byte %u: %#" PRIx64,
+		 h->type, at, v);
+	h->checksum = put32(0);
+	h->checksum = put32((uint32_t)checksum(rec, size, 0));
+}
+
+/* A batch whose records were changed, and all behind it, whose chain goes on. */
+static void mutate_batches(struct store *s, size_t first)
+{
+	uint64_t chain = 0;
+
+	for (size_t i = first; i < im.n; i++) {
+		CLEANUP_FREE uint8_t *buf = malloc(im.piece[i].length);
+		struct disk_batch *b = (void *)buf;
+		uint8_t *rec = buf + sizeof *b;
+
+		read_bytes(s, im.piece[i].offset, buf, im.piece[i].length);
+		if (i == first) {
+			for (uint64_t k = chance(get32(b->records)); k-- > 0;)
+				rec += get16(((struct disk_record *)(void *)rec)->length);
+			mutate_record(rec);
+		} else {
+			b->previous = put64(chain);
+		}
+		b->checksum = put64(0);
+		chain = checksum(buf, im.piece[i].length, page_seed(PAGE_BATCH, im.super.uuid));
+		b->checksum = put64(chain);
+		write_bytes(s, im.piece[i].offset, buf, im.piece[i].length);
+	}
+}
+
+static void resealed(uint64_t n)
+{
+	struct store *s = copy_of(im.store);
+
+	(void)n;
+	report->what[0] = '\0';
+	for (uint64_t i = chance(4) ? 1 : 1 + chance(4); i-- > 0;) {
+		size_t k = chance(im.n);
+
+		if (im.piece[k].kind == PAGE_BATCH)
+			mutate_batches(s, k);
+		else
+			mutate_page(s, &im.piece[k]);
+	}
+	judge(s, false, false, true);
+	store_close(s);
+}
+
+/* ---- running them ------------------------------------------------------------------------------------------- */
+
+static void limit_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	struct rlimit l = {MEMORY_MAX, MEMORY_MAX};
+
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &l), 0);
+#endif
+}
+
+static void child(void (*mutation)(uint64_t n), uint64_t from, uint64_t to)
+{
+	limit_memory();
+	for (uint64_t i = from; i < to; i++) {
+		report->at = i;
+		chance_begin(i);
+		alarm(HANG_SECONDS);
+		mutation(i);
+		report->tried++;
+	}
+	_exit(0);
+}
+
+static uint64_t env_number(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+/* All mutations [0, n); children that die are replaced, and counted. */
+static void run(const char *name, void (*mutation)(uint64_t n), uint64_t n)
+{
+	uint64_t only = env_number("COWBD_FLIP", UINT64_MAX);
+	uint64_t from = only == UINT64_MAX ? 0 : only, to = only == UINT64_MAX ? n : only + 1;
+	unsigned failures = 0;
+
+	memset(report, 0, sizeof *report);
+	while (from < to && failures < FAILURES_MAX) {
+		int status;
+		pid_t pid;
+
+		fflush(NULL);
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0)
+			child(mutation, from, to);
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			break;
+		failures++;
+		fprintf(stderr, "%s %" PRIu64 " (%s): %s%s (seed %" PRIu64 ")\n", name, report->at,
+			report->what, report->wrong,
+			WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "", seed);
+		report->wrong[0] = '\0';
+		from = report->at + 1;
+	}
+	printf("%s: %" PRIu64 " tried (seed %" PRIu64 "), %" PRIu64
+	       " found by the checker, %" PRIu64 " openings refused, %" PRIu64 " right\n",
+	       name, report->tried, seed, report->found, report->refused, report->right);
+	ck_assert_uint_eq(failures, 0);
+	ck_assert_uint_gt(report->tried, 0);
+}
+
+START_TEST(the_image_itself_is_right)
+{
+	struct cowbd_check_result result;
+
+	ck_assert_ok(check_store(im.store, NULL, &result));
+	ck_assert_uint_eq(result.damages + result.leaks, 0);
+	ck_assert_uint_ge(result.journal_batches, 6);
+	memset(report, 0, sizeof *report);
+	open_and_use(copy_of(im.store), COWBD_OPEN_READ_ONLY, true, false);
+	open_and_use(copy_of(im.store), 0, true, false);
+	ck_assert_uint_eq(report->right, 2);
+}
+END_TEST
+
+START_TEST(every_bit_that_flips_is_noticed)
+{
+	uint64_t n = env_number("COWBD_FLIPS", FLIPS);
+
+	printf("%zu pages and batches, %" PRIu64 " bits\n", im.n, im.bits);
+	run("flip", flip, n ? MIN(n, im.bits) : im.bits);
+}
+END_TEST
+
+START_TEST(pages_that_are_of_another_place_or_time_are_noticed)
+{
+	run("page", whole_page, im.n * PAGE_WAYS);
+}
+END_TEST
+
+START_TEST(what_an_enemy_sealed_does_not_crash)
+{
+	uint64_t n = env_number("COWBD_FLIPS", RESEALED);
+
+	run("resealed", resealed, n ? n : 200000);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("flips");
+	TCase *tc = tcase_create("flips");
+
+	seed = env_number("COWBD_SEED", 1);
+	report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (report == MAP_FAILED)
+		return 99;
+	tcase_add_unchecked_fixture(tc, make_image, NULL);
+	tcase_set_timeout(tc, 36000);
+	tcase_add_test(tc, the_image_itself_is_right);
+	tcase_add_test(tc, every_bit_that_flips_is_noticed);
+	tcase_add_test(tc, pages_that_are_of_another_place_or_time_are_noticed);
+	tcase_add_test(tc, what_an_enemy_sealed_does_not_crash);
+	suite_add_tcase(s, tc);
+	return run_suite(s);
+}
