@@ -366,10 +366,12 @@ static void check_after_kill(const struct progress *p)
 	bool tainted;
 	int err = scan_file(tail_path, after, &v, &tainted);
 
-	if (err) {
-		ck_assert_int_eq(err, -EUCLEAN);
+	/* done with, but not yet said: then what was written is gone from the tail, maybe all there was */
+	if (err || (v.n == 0 && p->writing > after)) {
+		ck_assert(err == 0 || err == -EUCLEAN);
 		ck_assert_uint_gt(p->writing, after);
 		after = p->writing;
+		v = (struct visited){0};
 		err = scan_file(tail_path, after, &v, &tainted);
 	}
 	ck_assert_int_eq(err, 0);
