@@ -90,3 +90,10 @@ bool mutant(const char *name)
 }
 
 #endif
+
+int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}

@@ -134,6 +134,9 @@ static inline bool is_power_of_2(uint64_t v)
 uint64_t now_ns(void);
 uint64_t wall_ns(void);
 
+/* For qsort of uint64_t, ascending. */
+int compare_u64(const void *a, const void *b);
+
 /* XXH3 of len bytes under seed. */
 uint64_t checksum(const void *data, size_t len, uint64_t seed);
 

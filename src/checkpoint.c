@@ -107,13 +107,6 @@ static int write_zones(struct engine *e, uint64_t generation)
 	return r;
 }
 
-static int compare_u64(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static int write_level(struct engine *e, enum page_kind kind, uint64_t generation)
 {
 	CLEANUP_FREE uint64_t *list = NULL;

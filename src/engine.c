@@ -117,12 +117,6 @@ int engine_reserve(struct engine *e, size_t bytes)
 	return 0;
 }
 
-void engine_unreserve(struct engine *e, size_t bytes)
-{
-	if (e->journal)
-		journal_release(e->journal, bytes);
-}
-
 uint64_t engine_append(struct engine *e, struct record *r)
 {
 	return e->journal ? journal_append(e->journal, r) : e->replay_seq;

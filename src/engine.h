@@ -121,10 +121,9 @@ int engine_writable(struct engine *e) MUST_CHECK;
 /* A sync or a metadata write failed: read-only from now on, and tainted. */
 void engine_fail(struct engine *e, const char *what);
 
-/* Room for records of bytes in the pending ring: 0 or -EAGAIN. Lock exclusive; released by
- * engine_unreserve when not used. */
+/* Room for records of bytes in the pending ring: 0 or -EAGAIN.  Lock exclusive; the last
+ * thing that is prepared, since it isn't given back. */
 int engine_reserve(struct engine *e, size_t bytes) MUST_CHECK;
-void engine_unreserve(struct engine *e, size_t bytes);
 
 /* Appends (or, in replay, takes the replayed record's sequence).  Reserved before. */
 uint64_t engine_append(struct engine *e, struct record *r);

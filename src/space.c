@@ -223,11 +223,6 @@ uint64_t space_dropped(const struct space *s)
 	return s->dropped.used;
 }
 
-uint64_t space_retyped(const struct space *s)
-{
-	return s->retype.used;
-}
-
 uint64_t space_leaving(const struct space *s)
 {
 	return s->nleaving;
@@ -263,13 +258,6 @@ void space_cut(struct space *s)
 	s->merging = true;
 	s->cuts++;
 	s->generation = UINT64_MAX; /* nothing is merged yet */
-}
-
-static int compare_u64(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static size_t add_zones(const struct delta *d, bool units, uint64_t *list)

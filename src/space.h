@@ -97,9 +97,6 @@ bool space_settle(struct space *s);
 uint64_t space_waiting(const struct space *s);
 uint64_t space_dropped(const struct space *s);
 
-/* Zones whose type has changed since the last cut. */
-uint64_t space_retyped(const struct space *s);
-
 /* Zones that wait to become free: commit and settle. */
 uint64_t space_leaving(const struct space *s);
 
