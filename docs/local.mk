@@ -3,5 +3,6 @@
 
 dist_doc_DATA += \
 	docs/ARCHITECTURE.md \
+	docs/CONTRACT.md \
 	docs/FORMAT.md \
 	docs/HACKING.md

@@ -106,6 +106,7 @@ script_tests = \
 	tests/cli/uri.sh \
 	tests/cli/which_pool.sh \
 	tests/cli/words.sh \
+	tests/crash/product.sh \
 	tests/nbd/burst.sh \
 	tests/nbd/control_end.sh \
 	tests/nbd/control_limit.sh \
