@@ -5,4 +5,5 @@ dist_doc_DATA += \
 	docs/ARCHITECTURE.md \
 	docs/CONTRACT.md \
 	docs/FORMAT.md \
-	docs/HACKING.md
+	docs/HACKING.md \
+	docs/RELIABILITY.md

@@ -6,5 +6,6 @@ EXTRA_DIST += \
 	scripts/layer-check \
 	scripts/packages.sh \
 	scripts/quickstart \
+	scripts/reliability \
 	scripts/style-check \
 	scripts/test

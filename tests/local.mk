@@ -107,6 +107,7 @@ script_tests = \
 	tests/cli/which_pool.sh \
 	tests/cli/words.sh \
 	tests/crash/product.sh \
+	tests/crash/reliability.sh \
 	tests/nbd/burst.sh \
 	tests/nbd/control_end.sh \
 	tests/nbd/control_limit.sh \
@@ -148,6 +149,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/unit/store_testing.h \
 	tests/lib/run \
 	tests/lib/test.sh \
+	tests/reliability.json \
 	tests/cli/functions.sh \
 	tests/nbd/functions.sh
 
