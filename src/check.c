@@ -215,7 +215,8 @@ static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **r
 		if (meta)
 			z->slot[i] = d->slot[i];
 	}
-	z->checksums = get64(d->checksums);
+	for (unsigned k = 0; k < SUMS_PAGES; k++)
+		z->sums[k] = get64(d->sums[k]);
 	if (!meta)
 		c->result.blocks += get16(d->used);
 	*ret_zone = z;
@@ -446,36 +447,39 @@ static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
 	}
 }
 
-/* Calls visit for every zone in use. */
-static void each_zone(struct check *c,
-		      void (*visit)(struct check *, const struct zone *, uint64_t zone))
+static int find_leaks_of(struct check *c, const struct zone *z, uint64_t zone)
 {
+	find_leaks(c, z, zone);
+	return 0;
+}
+
+/* Calls visit for every zone in use, until it fails. */
+static int each_zone(struct check *c,
+		     int (*visit)(struct check *, const struct zone *, uint64_t zone))
+{
+	int err = 0;
+
 	for (uint64_t n = 0; n < c->g.groups; n++)
-		for (unsigned i = 1; c->group[n].zone && i < GROUP_ZONES; i++)
+		for (unsigned i = 1; c->group[n].zone && i < GROUP_ZONES && !err; i++)
 			if (c->group[n].zone[i])
-				visit(c, c->group[n].zone[i], group_header_zone(&c->g, n) + i);
+				err = visit(c, c->group[n].zone[i],
+					    group_header_zone(&c->g, n) + i);
+	return err;
 }
 
-/* Pages of checksums belong to their zones. */
-static void refer_checksums(struct check *c, const struct zone *z, uint64_t zone)
+static int check_left(struct check *c)
 {
-	struct reference ref = {.number = z->checksums,
-				.offset = page_offset(zone_page(&c->g, zone), 0)};
-	unsigned unit;
+	int err;
 
-	if (z->checksums)
-		(void)check_refer(c, &ref, true, &unit);
-}
-
-static void check_left(struct check *c)
-{
 	check_set_who(c, "metadata");
-	each_zone(c, refer_checksums);
-	if (c->blind)
-		check_found(c, COWBD_NOTE, NOWHERE,
-			    "leaks were not looked for: what the lost pages name is not known");
-	else
-		each_zone(c, find_leaks);
+	err = each_zone(c, check_sums);
+	if (err)
+		return err;
+	if (!c->blind)
+		return each_zone(c, find_leaks_of);
+	check_found(c, COWBD_NOTE, NOWHERE,
+		    "leaks were not looked for: what the lost pages name is not known");
+	return 0;
 }
 
 /* ---- all ----------------------------------------------------------------- */
@@ -498,9 +502,10 @@ static int check_all(struct check *c)
 		err = check_objects(c);
 	if (!err)
 		err = check_dying(c);
+	if (!err)
+		err = check_left(c);
 	if (err)
 		return err;
-	check_left(c);
 	check_progress(c, true);
 	return check_journal(c);
 }

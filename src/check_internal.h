@@ -20,11 +20,11 @@
 struct zone {
 	bool meta;
 	unsigned units;
-	uint64_t checksums; /* page of checksums, 0 none */
-	uint16_t *left;     /* [units] of each count, what no reference took yet */
-	uint8_t *single;    /* bit map: the count is 1 */
-	struct le32 *slot;  /* [units] metadata: current slots */
-	uint64_t *place;    /* [units] metadata: where it was found in its tree, 0 not yet */
+	uint64_t sums[SUMS_PAGES]; /* pages of checksums, 0 none */
+	uint16_t *left;            /* [units] of each count, what no reference took yet */
+	uint8_t *single;           /* bit map: the count is 1 */
+	struct le32 *slot;         /* [units] metadata: current slots */
+	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
 };
 
 /* Stands for a zone whose page can't be read. */
@@ -104,6 +104,9 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 int check_catalog(struct check *c) MUST_CHECK;
 int check_objects(struct check *c) MUST_CHECK;
 int check_dying(struct check *c) MUST_CHECK;
+
+/* The pages of checksums that a zone names.  0 or -ENOMEM. */
+int check_sums(struct check *c, const struct zone *z, uint64_t zone) MUST_CHECK;
 
 /* Batches after the checkpoint.  0 or -ENOMEM. */
 int check_journal(struct check *c) MUST_CHECK;

@@ -57,7 +57,10 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 /* Where a page is in its tree, never 0. */
 static uint64_t place_code(enum page_kind kind, unsigned level, uint64_t first)
 {
-	unsigned tree = kind == PAGE_MAP ? 1 : kind == PAGE_CATALOG_NODE ? 2 : 3;
+	unsigned tree = kind == PAGE_MAP            ? 1
+			: kind == PAGE_CATALOG_NODE ? 2
+			: kind == PAGE_CATALOG_LEAF ? 3
+						    : 4;
 
 	return first << 8 | tree << 4 | level;
 }
@@ -474,6 +477,53 @@ int check_dying(struct check *c)
 		int err = walk_map(c, &root, c->dying[i].level, FIRST_UNKNOWN);
 
 		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- pages of checksums ---------------------------------------------------- */
+
+/* Page k of the checksums of a zone. */
+static int check_sums_page(struct check *c, const struct zone *of, uint64_t zone, unsigned k)
+{
+	uint64_t first = zone * c->g.zone_blocks + k * SUMS_PER_PAGE, offset;
+	struct disk_sums *s = check_buffer(c, BUFFER_OTHER);
+	struct reference ref = {.number = of->sums[k],
+				.offset = page_offset(zone_page(&c->g, zone), 0)};
+	struct zone *z;
+	unsigned unit;
+	int err;
+
+	z = check_refer(c, &ref, true, &unit);
+	if (!z)
+		return 0;
+	offset = page_offset(ref.number, slot_which(z->slot[unit]));
+	if (z->place[unit])
+		err = fail(-EUCLEAN, "page of checksums %" PRIu64 " is used elsewhere too",
+			   ref.number);
+	else
+		err = check_read_page(c, ref.number, z->slot[unit], PAGE_SUMS, s);
+	z->place[unit] = place_code(PAGE_SUMS, 0, first);
+	c->visited++;
+	if (err == -ENOMEM)
+		return err;
+	c->result.pages += err == 0;
+	if (err)
+		check_found(c, COWBD_DAMAGE, offset, "%s", error_message());
+	else if (get64(s->first) != first)
+		check_found(c, COWBD_DAMAGE, offset,
+			    "has the checksums of blocks from %" PRIu64 " on, not %" PRIu64,
+			    get64(s->first), first);
+	return 0;
+}
+
+int check_sums(struct check *c, const struct zone *z, uint64_t zone)
+{
+	for (unsigned k = 0; k < SUMS_PAGES; k++) {
+		int err = z->sums[k] ? check_sums_page(c, z, zone, k) : 0;
+
+		if (err)
 			return err;
 	}
 	return 0;

@@ -96,6 +96,7 @@ const char *page_kind_name(enum page_kind kind)
 	case PAGE_MAP: return "map page";
 	case PAGE_CATALOG_NODE: return "catalog node";
 	case PAGE_CATALOG_LEAF: return "catalog leaf";
+	case PAGE_SUMS: return "page of checksums";
 	case PAGE_BATCH: return "journal batch";
 	case PAGE_TAIL: return "tail header";
 	}
@@ -147,6 +148,13 @@ int page_verify(const void *page, enum page_kind kind, const uint8_t uuid[16], u
 		return fail(-EBADMSG, "%s at %" PRIu64 ": reserved field of its header is not zero",
 			    name, offset);
 	return 0;
+}
+
+struct le32 block_sum(const void *data, const struct geometry *g, uint64_t block,
+		      const uint8_t uuid[16])
+{
+	/* the number, so that data which belongs elsewhere is told, too */
+	return put32((uint32_t)checksum(data, g->block_bytes, page_seed(PAGE_SUMS, uuid) + block));
 }
 
 static uint64_t own_offset(const struct disk_page *h)
@@ -431,7 +439,7 @@ static int zone_check_units(const struct disk_zone *z, const struct geometry *g)
 
 int zone_page_check(const struct disk_zone *z, const struct geometry *g)
 {
-	uint64_t at = own_offset(&z->h), sums = get64(z->checksums);
+	uint64_t at = own_offset(&z->h);
 	int used = zone_check_units(z, g);
 
 	if (used < 0)
@@ -439,13 +447,40 @@ int zone_page_check(const struct disk_zone *z, const struct geometry *g)
 	if (get16(z->used) != used)
 		return fail(-EUCLEAN, "zone page at %" PRIu64 ": says %u used, its counts say %d",
 			    at, get16(z->used), used);
-	if (get32(z->reserved0) || !all_zero(z->reserved1, sizeof z->reserved1) ||
-	    !all_zero(z->reserved2, sizeof z->reserved2))
+	if (get32(z->reserved0) || !all_zero(z->reserved2, sizeof z->reserved2))
 		return fail(-EUCLEAN, "zone page at %" PRIu64 ": a reserved field is not zero", at);
-	if (sums && (get16(z->type) != ZONE_DATA || !page_usable(g, sums)))
+	for (unsigned k = 0; k < SUMS_PAGES; k++) {
+		uint64_t sums = get64(z->sums[k]);
+
+		if (sums &&
+		    (get16(z->type) != ZONE_DATA || k >= sums_pages(g) || !page_usable(g, sums)))
+			return fail(-EUCLEAN,
+				    "zone page at %" PRIu64 ": page of checksums %" PRIu64
+				    " can't be",
+				    at, sums);
+	}
+	return 0;
+}
+
+int sums_check(const struct disk_sums *s, const struct geometry *g)
+{
+	uint64_t at = own_offset(&s->h), first = get64(s->first);
+
+	if (!block_usable(g, first) || first % g->zone_blocks % SUMS_PER_PAGE)
 		return fail(-EUCLEAN,
-			    "zone page at %" PRIu64 ": page of checksums %" PRIu64 " can't be", at,
-			    sums);
+			    "page of checksums at %" PRIu64 ": it can't be of blocks from %" PRIu64
+			    " on",
+			    at, first);
+	for (unsigned i = 0; i < SUMS_PER_PAGE; i++)
+		if (get48(s->before[i]) ? first % g->zone_blocks + i >= g->zone_blocks
+					: get32(s->sum[i]) != 0)
+			return fail(-EUCLEAN,
+				    "page of checksums at %" PRIu64
+				    ": checksum %u is of no block or of no time",
+				    at, i);
+	if (!all_zero(s->reserved, sizeof s->reserved))
+		return fail(-EUCLEAN,
+			    "page of checksums at %" PRIu64 ": a reserved field is not zero", at);
 	return 0;
 }
 
@@ -671,6 +706,7 @@ int page_check(const void *page, enum page_kind kind, const uint8_t uuid[16], ui
 	case PAGE_MAP: return map_page_check(page, g, false);
 	case PAGE_CATALOG_NODE: return map_page_check(page, g, true);
 	case PAGE_CATALOG_LEAF: return catalog_leaf_check(page, g);
+	case PAGE_SUMS: return sums_check(page, g);
 	case PAGE_BATCH:
 	case PAGE_TAIL: break;
 	}

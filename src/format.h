@@ -11,7 +11,8 @@
  * A twin page is 4 KiB with two slots, half a zone apart; its number is
  * zone * ZONE_TWINS + index.  The page above names the current slot:
  *
- *   superblock -> group table -> summary -> page of a zone -> map and catalog pages there
+ *   superblock -> group table -> summary -> page of a zone -> map and catalog pages there,
+ *                                                             pages of checksums
  *   superblock -> dying list
  *
  * A named slot is a struct le32: bit 31 the slot, bits 0-30 of the page's
@@ -57,7 +58,9 @@
 #define MAP_DEPTH_MAX 12u
 #define NAME_BYTES_MAX 255u
 #define VOLUME_BYTES_MAX (UINT64_C(1) << 62)
-#define ZONE_ENDS_MIN 4u /* zones that only metadata may take: max(this, 2 %) */
+#define SUMS_PER_PAGE 342u /* checksums of blocks in a page of checksums */
+#define SUMS_PAGES 3u      /* such pages of a zone of data, at most */
+#define ZONE_ENDS_MIN 4u   /* zones that only metadata may take: max(this, 2 %) */
 
 #define FORMAT_MAJOR 1u
 
@@ -72,6 +75,7 @@ enum page_kind {
 	PAGE_MAP = 0x2050414d,          /* "MAP " */
 	PAGE_CATALOG_NODE = 0x444f4e43, /* "CNOD" */
 	PAGE_CATALOG_LEAF = 0x46414c43, /* "CLAF" */
+	PAGE_SUMS = 0x534d5553,         /* "SUMS": checksums of data */
 	PAGE_BATCH = 0x4c4e524a,        /* "JRNL": of a journal batch, not a page */
 	PAGE_TAIL = 0x4c494154,         /* "TAIL": of the volatile tail's header */
 };
@@ -113,8 +117,7 @@ struct disk_zone {
 	struct le16 type; /* enum zone_type */
 	struct le16 used; /* counts that are not zero */
 	struct le32 reserved0;
-	struct le64 checksums; /* page of checksums of the data here, 0 none */
-	uint8_t reserved1[16];
+	struct le64 sums[SUMS_PAGES]; /* pages of checksums of the data here, 0 none */
 	union {
 		struct le16 count[ZONE_UNITS_MAX]; /* data: of each block */
 		struct {
@@ -123,6 +126,18 @@ struct disk_zone {
 		};
 	};
 	uint8_t reserved2[PAGE_BYTES - 64 - ZONE_TWINS * 6];
+};
+
+/* Checksums of data that does not change: that of blocks which a snapshot reaches.  A zone's
+ * page k of them is of its blocks from k * SUMS_PER_PAGE on.  before: one more than the greatest id of
+ * a snapshot when the checksum was made; it holds for as long as some snapshot with a smaller
+ * id reaches the block, since what a snapshot reaches is never overwritten; 0: there is none. */
+struct disk_sums {
+	struct disk_page h;
+	struct le64 first; /* block that sum[0] is of */
+	struct le32 sum[SUMS_PER_PAGE];
+	struct le48 before[SUMS_PER_PAGE];
+	uint8_t reserved[PAGE_BYTES - 40 - SUMS_PER_PAGE * 10];
 };
 
 struct disk_summary {
@@ -430,6 +445,16 @@ uint64_t page_seal(void *page, enum page_kind kind, const uint8_t uuid[16], uint
 int page_verify(const void *page, enum page_kind kind, const uint8_t uuid[16],
 		uint64_t offset) MUST_CHECK;
 
+/* Checksum of a block of data, as pages of checksums hold it. */
+struct le32 block_sum(const void *data, const struct geometry *g, uint64_t block,
+		      const uint8_t uuid[16]);
+
+/* Pages of checksums that a zone of data can have. */
+static inline unsigned sums_pages(const struct geometry *g)
+{
+	return (g->zone_blocks + SUMS_PER_PAGE - 1) / SUMS_PER_PAGE;
+}
+
 /* Kind of a page by its place, and for pages in zones by its header. */
 const char *page_kind_name(enum page_kind kind);
 
@@ -442,6 +467,7 @@ int map_page_check(const struct disk_map *m, const struct geometry *g, bool cata
 int zone_page_check(const struct disk_zone *z, const struct geometry *g) MUST_CHECK;
 int summary_check(const struct disk_summary *s) MUST_CHECK;
 int groups_check(const struct disk_groups *p) MUST_CHECK;
+int sums_check(const struct disk_sums *s, const struct geometry *g) MUST_CHECK;
 int dying_check(const struct disk_dying *d, const struct geometry *g) MUST_CHECK;
 int object_check(const struct disk_object *o, const struct geometry *g) MUST_CHECK;
 int catalog_leaf_check(const struct disk_catalog_leaf *l, const struct geometry *g) MUST_CHECK;

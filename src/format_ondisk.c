@@ -22,6 +22,7 @@ _Static_assert(sizeof(struct disk_groups) == PAGE_BYTES, "a group table page is 
 _Static_assert(sizeof(struct disk_summary) == PAGE_BYTES, "a summary is a page");
 _Static_assert(sizeof(struct disk_zone) == PAGE_BYTES, "a zone page is a page");
 _Static_assert(sizeof(struct disk_map) == PAGE_BYTES, "a map page is a page");
+_Static_assert(sizeof(struct disk_sums) == PAGE_BYTES, "a page of checksums is a page");
 _Static_assert(sizeof(struct disk_catalog_leaf) == PAGE_BYTES, "a catalog leaf is a page");
 
 /* What the codes on disk are. */
@@ -145,12 +146,18 @@ FIELD(disk_zone, h, 0, 32);
 FIELD(disk_zone, type, 32, 2);
 FIELD(disk_zone, used, 34, 2);
 FIELD(disk_zone, reserved0, 36, 4);
-FIELD(disk_zone, checksums, 40, 8);
-FIELD(disk_zone, reserved1, 48, 16);
+FIELD(disk_zone, sums, 40, 24);
 FIELD(disk_zone, count, 64, 2048);
 FIELD(disk_zone, page_count, 64, 1024);
 FIELD(disk_zone, slot, 1088, 2048);
 FIELD(disk_zone, reserved2, 3136, 960);
+
+SIZE(disk_sums, 4096);
+FIELD(disk_sums, h, 0, 32);
+FIELD(disk_sums, first, 32, 8);
+FIELD(disk_sums, sum, 40, 1368);
+FIELD(disk_sums, before, 1408, 2052);
+FIELD(disk_sums, reserved, 3460, 636);
 
 SIZE(disk_summary, 4096);
 FIELD(disk_summary, h, 0, 32);

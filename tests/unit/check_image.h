@@ -47,6 +47,8 @@ struct image {
 	struct disk_zone meta, data;
 	struct disk_map node, map[PAGES]; /* map[ROOT] .. map[DEAD] */
 	struct disk_catalog_leaf leaf[2];
+	struct disk_sums sums; /* page PAGES, if sums_kind is set */
+	enum page_kind sums_kind;
 	/* journal: two batches, the second does not fit where the first ends */
 	uint64_t batch_first[2];
 	struct record record[3];
@@ -172,6 +174,20 @@ static void build(void)
 	im.record[1].more = true;
 }
 
+/* A page of checksums for the zone of data. */
+static __attribute__((unused)) void add_sums(void)
+{
+	im.sums_kind = PAGE_SUMS;
+	im.sums.first = put64(block(0));
+	im.sums.sum[B1] = put32(4711);
+	im.sums.before[B1] = put48(3);
+	im.data.sums[0] = put64(page(PAGES));
+	im.meta.page_count[PAGES] = put16(1);
+	im.meta.used = put16(PAGES);
+	im.summary.zone[META - HEADER] = put16(ZONE_META << 12 | PAGES);
+	im.groups.group[0].used_pages = put32(PAGES);
+}
+
 /* ---- writing ------------------------------------------------------------- */
 
 static void write_at(uint64_t offset, const void *data, size_t len)
@@ -251,6 +267,8 @@ static void write_image(void)
 	put_meta(LEAF_A, &im.leaf[0], PAGE_CATALOG_LEAF);
 	put_meta(LEAF_B, &im.leaf[1], PAGE_CATALOG_LEAF);
 	put_meta(NODE, &im.node, PAGE_CATALOG_NODE);
+	if (im.sums_kind)
+		put_meta(PAGES, &im.sums, im.sums_kind);
 	im.summary.slot[META - HEADER] = put_page(&im.meta, PAGE_ZONE, header + META - HEADER, 1);
 	im.summary.slot[DATA - HEADER] = put_page(&im.data, PAGE_ZONE, header + DATA - HEADER, 0);
 	im.groups.group[0].slot = put_page(&im.summary, PAGE_SUMMARY, header, 1);

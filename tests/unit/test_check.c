@@ -492,14 +492,19 @@ END_TEST
 
 START_TEST(a_page_of_checksums_belongs_to_its_zone)
 {
-	im.data.checksums = put64(page(PAGES));
-	im.meta.page_count[PAGES] = put16(1);
-	im.meta.used = put16(PAGES);
-	im.summary.zone[META - HEADER] = put16(ZONE_META << 12 | PAGES);
-	im.groups.group[0].used_pages = put32(PAGES);
+	uint64_t offset = page_offset(page(PAGES), which(PAGES));
+
+	add_sums();
 	write_image();
 	assert_clean();
 	finish();
+	build();
+	add_sums();
+	im.sums.first = put64(META * im.g.zone_blocks);
+	assert_planted(COWBD_DAMAGE, "metadata", offset, "checksums of blocks from");
+	add_sums();
+	im.sums_kind = PAGE_MAP;
+	assert_planted(COWBD_DAMAGE, "metadata", offset, "something else is there");
 }
 END_TEST
 

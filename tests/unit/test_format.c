@@ -387,7 +387,7 @@ static struct disk_zone good_zone(enum zone_type type)
 	if (type == ZONE_DATA) {
 		z.count[0] = put16(1);
 		z.count[g.zone_blocks - 1] = put16(COUNT_MAX);
-		z.checksums = put64(some_page(0));
+		z.sums[0] = put64(some_page(0));
 		z.used = put16(2);
 	} else if (type == ZONE_META) {
 		z.page_count[3] = put16(2);
@@ -424,18 +424,20 @@ START_TEST(each_rule_of_a_zone_page_is_named_when_broken)
 	ZONE_BROKEN(ZONE_DATA, z.used = put16(3), "its counts say 2");
 	ZONE_BROKEN(ZONE_META, z.used = put16(0), "its counts say 1");
 	ZONE_BROKEN(ZONE_DATA, z.reserved0 = put32(1), "reserved");
-	ZONE_BROKEN(ZONE_DATA, z.reserved1[15] = 1, "reserved");
 	ZONE_BROKEN(ZONE_META, z.reserved2[sizeof z.reserved2 - 1] = 1, "reserved");
 	ZONE_BROKEN(ZONE_FREE, z.count[1] = put16(1), "free zone");
 	ZONE_BROKEN(ZONE_FREE_BACKED, z.slot[1] = put32(1), "free zone");
-	ZONE_BROKEN(ZONE_META, z.checksums = put64(some_page(0)), "checksums");
-	ZONE_BROKEN(ZONE_DATA, z.checksums = put64(1), "checksums");
+	ZONE_BROKEN(ZONE_META, z.sums[0] = put64(some_page(0)), "checksums");
+	ZONE_BROKEN(ZONE_DATA, z.sums[0] = put64(1), "checksums");
+	if (sums_pages(&g) < SUMS_PAGES)
+		ZONE_BROKEN(ZONE_DATA, z.sums[SUMS_PAGES - 1] = put64(some_page(0)), "checksums");
 	ZONE_BROKEN(ZONE_DATA, z.slot[ZONE_TWINS - 1] = put32(1), "beyond");
 	if (COUNT_MAX < UINT16_MAX) {
 		ZONE_BROKEN(ZONE_DATA, z.count[1] = put16(UINT16_MAX), "the most is");
 		ZONE_BROKEN(ZONE_META, z.page_count[1] = put16(UINT16_MAX), "the most is");
 	}
 	geometry_init(&g, ZONES, JOURNAL_ZONES, 16);
+	ZONE_BROKEN(ZONE_DATA, z.sums[1] = put64(some_page(0)), "checksums");
 	ZONE_BROKEN(ZONE_DATA, z.count[g.zone_blocks] = put16(1), "beyond");
 }
 END_TEST
@@ -502,6 +504,54 @@ START_TEST(group_table_pages_pass_or_name_the_broken_rule)
 	GROUPS_BROKEN(d->used_blocks = put32(2 * ZONE_UNITS_MAX + 1), "blocks used");
 	GROUPS_BROKEN(d->used_pages = put32(ZONE_TWINS + 1), "pages used");
 	GROUPS_BROKEN((void)d; p.reserved[15] = 1, "reserved");
+}
+END_TEST
+
+#define SUMS_BROKEN(change, text)                                                                  \
+	do {                                                                                       \
+		struct disk_sums s = good;                                                         \
+		change;                                                                            \
+		assert_fails(sums_check(&s, &g), -EUCLEAN, text);                                  \
+	} while (0)
+
+START_TEST(pages_of_checksums_pass_or_name_the_broken_rule)
+{
+	struct disk_sums good;
+	uint64_t zone = page_zone(some_page(0));
+
+	memset(&good, 0, sizeof good);
+	good.first = put64(zone * g.zone_blocks);
+	ck_assert_int_eq(sums_check(&good, &g), 0);
+	good.before[2] = put48(1);
+	good.before[3] = put48(ENTRY_NUMBER);
+	good.sum[3] = put32(UINT32_MAX);
+	ck_assert_int_eq(sums_check(&good, &g), 0);
+	SUMS_BROKEN(s.first = put64(1), "can't be of blocks");
+	SUMS_BROKEN(s.first = put64(zone * g.zone_blocks + 1), "can't be of blocks");
+	SUMS_BROKEN(s.first = put64(UINT64_MAX), "can't be of blocks");
+	SUMS_BROKEN(s.sum[4] = put32(1), "of no time");
+	SUMS_BROKEN(s.reserved[sizeof s.reserved - 1] = 1, "reserved");
+	if (sums_pages(&g) == 1)
+		SUMS_BROKEN(s.before[g.zone_blocks] = put48(1), "of no block");
+	else
+		SUMS_BROKEN((s.first = put64(zone * g.zone_blocks + 2 * SUMS_PER_PAGE),
+			     s.before[SUMS_PER_PAGE - 1] = put48(1)),
+			    "of no block");
+}
+END_TEST
+
+START_TEST(a_checksum_of_data_tells_its_block_and_its_pool)
+{
+	static uint8_t data[1u << BLOCK_SHIFT_MIN];
+	uint8_t other[16] = "another pool";
+	uint32_t sum = get32(block_sum(data, &g, 4711, uuid));
+
+	ck_assert_uint_eq(get32(block_sum(data, &g, 4711, uuid)), sum);
+	ck_assert_uint_ne(get32(block_sum(data, &g, 4712, uuid)), sum);
+	ck_assert_uint_ne(get32(block_sum(data, &g, 4711, other)), sum);
+	data[sizeof data - 1] ^= 1;
+	ck_assert_uint_ne(get32(block_sum(data, &g, 4711, uuid)), sum);
+	data[sizeof data - 1] ^= 1;
 }
 END_TEST
 
@@ -951,6 +1001,8 @@ int main(void)
 	tcase_add_test(c, each_rule_of_a_zone_page_is_named_when_broken);
 	tcase_add_test(c, summaries_pass_or_name_the_broken_rule);
 	tcase_add_test(c, group_table_pages_pass_or_name_the_broken_rule);
+	tcase_add_test(c, pages_of_checksums_pass_or_name_the_broken_rule);
+	tcase_add_test(c, a_checksum_of_data_tells_its_block_and_its_pool);
 	tcase_add_test(c, dying_lists_pass_or_name_the_broken_rule);
 	tcase_add_test(c, right_objects_pass);
 	tcase_add_test(c, each_rule_of_an_object_is_named_when_broken);
