@@ -57,6 +57,7 @@ fault_wrap = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
 # What the scripts call.
 test_tools = \
+	tests/kill/writer \
 	tests/nbd/talk
 
 # The real nbdkit, the real command, real clients.
@@ -108,6 +109,9 @@ script_tests = \
 	tests/cli/words.sh \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
+	tests/kill/cycles.sh \
+	tests/kill/fio.sh \
+	tests/kill/sees.sh \
 	tests/nbd/burst.sh \
 	tests/nbd/control_end.sh \
 	tests/nbd/control_limit.sh \
@@ -156,6 +160,8 @@ EXTRA_DIST += $(script_tests) \
 check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(test_tools)
 TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(script_tests)
 LDADD = src/libcowbd-test.la $(CHECK_LIBS)
+tests_kill_writer_SOURCES = tests/kill/writer.c tests/kill/ledger.c tests/kill/ledger.h
+tests_kill_writer_LDADD = $(LIBNBD_LIBS)
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
 tests_unit_test_check_tiny_SOURCES = tests/unit/test_check.c
@@ -220,4 +226,8 @@ check-model: $(model_tests)
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
-.PHONY: check-unit check-model check-valgrind
+# N kills of a daemon under load; the totals go to kill.json.
+soak-kill: all $(test_tools)
+	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.json' TEST_TIMEOUT=36000 \
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
+.PHONY: check-unit check-model check-valgrind soak-kill
