@@ -39,7 +39,8 @@ tiny_tests = \
 
 # Cuts of the power and deaths of the daemon, on the tiny engine.
 crash_tests = \
-	tests/crash/explore
+	tests/crash/explore \
+	tests/crash/test_logwrites
 
 # Each call of the store fails in turn, on both engines.
 fault_tests = \
@@ -58,6 +59,7 @@ fault_wrap = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 # What the scripts call.
 test_tools = \
 	tests/kill/writer \
+	tests/crash/logwrites \
 	tests/nbd/talk
 
 # The real nbdkit, the real command, real clients.
@@ -107,6 +109,7 @@ script_tests = \
 	tests/cli/uri.sh \
 	tests/cli/which_pool.sh \
 	tests/cli/words.sh \
+	tests/crash/logwrites.sh \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
 	tests/kill/cycles.sh \
@@ -194,6 +197,22 @@ tests_crash_explore_SOURCES = \
 	tests/crash/workload.h
 tests_crash_explore_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_explore_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_crash_logwrites_SOURCES = \
+	tests/crash/logwrites.c \
+	tests/crash/logwrites.h \
+	tests/crash/logwrites_main.c
+tests_crash_logwrites_LDADD = src/libcowbd-test.la
+tests_crash_test_logwrites_SOURCES = \
+	tests/crash/logwrites.c \
+	tests/crash/logwrites.h \
+	tests/crash/oracle.c \
+	tests/crash/oracle.h \
+	tests/crash/test_logwrites.c \
+	tests/crash/workload.c \
+	tests/crash/workload.h
+tests_crash_test_logwrites_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_crash_test_logwrites_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 tests_fault_test_fault_SOURCES = tests/fault/test_fault.c tests/crash/oracle.c tests/crash/oracle.h
 tests_fault_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(fault_own_memory)
