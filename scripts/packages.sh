@@ -11,6 +11,7 @@ packages_build="
 	systemtap-sdt-dev"
 packages_quickstart="nbdkit libnbd-bin nbd-client fuse3 e2fsprogs mount util-linux"
 packages_test="clang clang-format shellcheck binutils fio qemu-utils procps xz-utils git jq"
+packages_bench="python3 fio qemu-utils nbd-server xfsprogs btrfs-progs"
 
 # packages_install NAME...: installs those that are missing, as root or by sudo.  Where that can't be
 # done, or this is not Debian, names them and goes on: configure says what it really lacks.
