@@ -311,6 +311,7 @@ int cmd_snapshot(const struct call *c);
 int cmd_clone(const struct call *c);
 int cmd_rollback(const struct call *c);
 int cmd_diff(const struct call *c);
+int cmd_dump(const struct call *c);
 int cmd_check(const struct call *c);
 int cmd_import(const struct call *c);
 int cmd_export(const struct call *c);

@@ -38,6 +38,11 @@ COWBD_PUBLIC int admin_call(struct cowbd_pool *p, const struct admin_host *host,
 COWBD_PUBLIC int admin_check_file(const char *path, admin_progress progress, void *opaque,
 				  json_t **ret_ok) COWBD_CHECK;
 
+/* All metadata of the pool at path, which nobody may have open for writing, thing by thing (borrowed), in
+ * memory that does not grow with the pool.  emit: 0, or negative to end it. */
+typedef int (*admin_emit)(void *opaque, json_t *item);
+COWBD_PUBLIC int admin_dump_file(const char *path, admin_emit emit, void *opaque) COWBD_CHECK;
+
 /* What to do about this thread's last error, or "". */
 COWBD_PUBLIC const char *admin_hint(void);
 

@@ -7,6 +7,7 @@ engine_sources = \
 	src/admin_change.c \
 	src/admin_clients.c \
 	src/admin_compare.c \
+	src/admin_dump.c \
 	src/admin_fork.c \
 	src/admin_internal.h \
 	src/admin_rm.c \

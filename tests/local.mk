@@ -77,6 +77,7 @@ script_tests = \
 	tests/cli/df.sh \
 	tests/cli/diff.sh \
 	tests/cli/dry_run.sh \
+	tests/cli/dump.sh \
 	tests/cli/export.sh \
 	tests/cli/grow.sh \
 	tests/cli/help.sh \
