@@ -5,6 +5,7 @@
  *   main.c      reads the command line     commands.c  the one table of commands
  *   session.c   finds the pool             client.c    its daemon's control socket
  *   cmd_*.c     one command each           disk.c      the data of a volume
+ *   attach*.c   disks as block devices     mounts.c    what is mounted of them
  *   source.c    images to import           table.c progress.c size.c report.c  output
  *
  * Errors: a function that fails has said so on standard error (one line,
@@ -75,6 +76,9 @@ enum option_id {
 	OPT_DISCARD,
 	OPT_FORMAT,
 	OPT_PAD,
+	OPT_DEVICE,
+	OPT_CONNECTIONS,
+	OPT_VIA,
 	OPTIONS
 };
 
@@ -316,6 +320,8 @@ int cmd_check(const struct call *c);
 int cmd_import(const struct call *c);
 int cmd_export(const struct call *c);
 int cmd_grow(const struct call *c);
+int cmd_attach(const struct call *c);
+int cmd_detach(const struct call *c);
 int cmd_help(const struct call *c);
 
 #endif

@@ -46,6 +46,9 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_DISCARD] = {0, "discard", NULL},
 	[OPT_FORMAT] = {0, "format", "FORMAT"},
 	[OPT_PAD] = {0, "pad", NULL},
+	[OPT_DEVICE] = {0, "device", "DEVICE"},
+	[OPT_CONNECTIONS] = {0, "connections", "N"},
+	[OPT_VIA] = {0, "via", "WAY"},
 };
 
 const struct option_use global_options[] = {
@@ -99,6 +102,14 @@ OPTIONS_OF(rollback, {OPT_UNDO, "take a volume back to where it was before its l
 OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
 	   {OPT_PAD, "fill up with zeros to a multiple of 512 bytes"},
 	   {OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096"});
+#define VIA_OPTION                                                                                 \
+	{                                                                                          \
+		OPT_VIA, "nbd (the kernel's client), fuse (nbdfuse and loop), or auto"             \
+	}
+OPTIONS_OF(attach, {OPT_DEVICE, "this /dev/nbdN or /dev/loopN, instead of any that is free"},
+	   {OPT_CONNECTIONS, "connections of the kernel's client (4)"},
+	   {OPT_READONLY, "nothing can be written; for snapshots always"}, VIA_OPTION,
+	   {OPT_SECTOR_SIZE, "what the device shows, instead of what the volume was made with"});
 OPTIONS_OF(export, {OPT_FORCE, "replace a file that exists, or write to a device"});
 
 const struct command commands[] = {
@@ -140,6 +151,9 @@ const struct command commands[] = {
 	 import_options, false},
 	{"export", NULL, "NAME FILE|-", 2, 2, "write a volume or snapshot to a file, sparse",
 	 cmd_export, export_options, false},
+	{"attach", NULL, "NAME", 1, 1, "make a volume or snapshot a block device", cmd_attach,
+	 attach_options, false},
+	{"detach", NULL, "NAME|DEVICE", 1, 1, "end that", cmd_detach, no_options, false},
 	{"grow", NULL, "[SIZE]", 0, 1, "make the pool larger", cmd_grow, no_options, false},
 	{"help", NULL, "[COMMAND]", 0, 1, "print help", cmd_help, no_options, false},
 };

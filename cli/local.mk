@@ -4,8 +4,14 @@
 bin_PROGRAMS += cli/cowbd
 cli_cowbd_SOURCES = \
 	cli/address.c \
+	cli/attach.c \
+	cli/attach.h \
+	cli/attach_fuse.c \
+	cli/attach_nbd.c \
+	cli/attach_nbd.h \
 	cli/cli.h \
 	cli/client.c \
+	cli/cmd_attach.c \
 	cli/cmd_check.c \
 	cli/cmd_df.c \
 	cli/cmd_diff.c \
@@ -23,6 +29,10 @@ cli_cowbd_SOURCES = \
 	cli/commands.c \
 	cli/disk.c \
 	cli/main.c \
+	cli/mounts.c \
+	cli/mounts.h \
+	cli/nbdlink.c \
+	cli/nbdlink.h \
 	cli/progress.c \
 	cli/report.c \
 	cli/session.c \
@@ -32,6 +42,7 @@ cli_cowbd_SOURCES = \
 	cli/words.c
 cli_cowbd_LDADD = \
 	src/libcowbd.la \
+	$(BLKID_LIBS) \
 	$(JANSSON_LIBS) \
 	$(LIBNBD_LIBS) \
 	$(MOUNT_LIBS) \

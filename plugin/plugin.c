@@ -586,6 +586,18 @@ static void describe_peer(char *buf, size_t len)
 		snprintf(buf, len, "address family %d", family);
 }
 
+/* "vol", "vol@snap", or "@ID", which a renaming doesn't change: no name begins so. */
+static int find_export(const char *name, struct cowbd_object *object)
+{
+	char *end;
+	uint64_t id;
+
+	if (name[0] != '@')
+		return cowbd_find(pool, name, object);
+	id = strtoull(name + 1, &end, 10);
+	return cowbd_find_id(pool, *end ? 0 : id, object);
+}
+
 /* Opens the client of h under pool_lock. */
 static int open_client_locked(const char *name, bool readonly, struct handle *h,
 			      struct cowbd_object *object)
@@ -598,12 +610,18 @@ static int open_client_locked(const char *name, bool readonly, struct handle *h,
 		return -1;
 	}
 	describe_peer(peer, sizeof peer);
-	err = cowbd_find(pool, name, object);
+	err = find_export(name, object);
 	if (!err)
-		err = cowbd_client_open(pool, name, readonly || object->kind == COWBD_SNAPSHOT,
-					peer, &h->client);
+		err = cowbd_client_open(pool, object->name,
+					readonly || object->kind == COWBD_SNAPSHOT, peer,
+					&h->client);
 	if (err) {
 		nbdkit_error("export \"%s\": %s", name, cowbd_error());
+		return -1;
+	}
+	if (cowbd_client_object(h->client) != object->id) {
+		nbdkit_error("export \"%s\" was renamed meanwhile", name);
+		cowbd_client_close(h->client);
 		return -1;
 	}
 	h->object = cowbd_client_object(h->client);

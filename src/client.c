@@ -279,3 +279,18 @@ int cowbd_find(struct cowbd_pool *p, const char *name, struct cowbd_object *ret_
 	metalock_drop(&p->e.lock);
 	return r;
 }
+
+int cowbd_find_id(struct cowbd_pool *p, uint64_t id, struct cowbd_object *ret_object)
+{
+	struct object *o;
+	int r = 0;
+
+	metalock_shared(&p->e.lock);
+	o = catalog_by_id(p->cat, id);
+	if (o && !o->unsettled)
+		describe(p, o, ret_object);
+	else
+		r = fail(-ENOENT, "no volume or snapshot has the id %" PRIu64, id);
+	metalock_drop(&p->e.lock);
+	return r;
+}

@@ -167,6 +167,8 @@ COWBD_PUBLIC int cowbd_list(struct cowbd_pool *p, struct cowbd_object **ret_list
 			    size_t *ret_n) COWBD_CHECK;
 COWBD_PUBLIC int cowbd_find(struct cowbd_pool *p, const char *name,
 			    struct cowbd_object *ret_object) COWBD_CHECK;
+COWBD_PUBLIC int cowbd_find_id(struct cowbd_pool *p, uint64_t id,
+			       struct cowbd_object *ret_object) COWBD_CHECK;
 
 /* -EINVAL and why, for a name ("vol" or "vol@snap") that can't be. */
 COWBD_PUBLIC int cowbd_name_check(const char *name) COWBD_CHECK;

@@ -15,6 +15,7 @@ unit_tests = \
 	tests/unit/test_journal_random \
 	tests/unit/test_manage \
 	tests/unit/test_map \
+	tests/unit/test_nbdlink \
 	tests/unit/test_pages \
 	tests/unit/test_rangelock \
 	tests/unit/test_recover \
@@ -66,6 +67,8 @@ test_tools = \
 script_tests = \
 	tests/figures_quick.sh \
 	tests/probe.sh \
+	tests/attach/attach.sh \
+	tests/attach/bad_use.sh \
 	tests/cli/attached.sh \
 	tests/cli/bad_pool.sh \
 	tests/cli/check.sh \
@@ -158,6 +161,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/lib/run \
 	tests/lib/test.sh \
 	tests/reliability.json \
+	tests/attach/functions.sh \
 	tests/cli/functions.sh \
 	tests/nbd/functions.sh
 
@@ -166,6 +170,8 @@ TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests)
 LDADD = src/libcowbd-test.la $(CHECK_LIBS)
 tests_kill_writer_SOURCES = tests/kill/writer.c tests/kill/ledger.c tests/kill/ledger.h
 tests_kill_writer_LDADD = $(LIBNBD_LIBS)
+tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
+tests_unit_test_nbdlink_LDADD = $(NLGENL_LIBS) $(CHECK_LIBS)
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
 tests_unit_test_check_tiny_SOURCES = tests/unit/test_check.c
