@@ -267,6 +267,24 @@ static int super_check_geometry(const struct disk_super *s)
 	return 0;
 }
 
+/* What counts on and on must not get where it begins anew. */
+static int super_check_numbers(const struct disk_super *s)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+	} number[] = {{"generation", get64(s->h.generation)},
+		      {"sequence", get64(s->sequence)},
+		      {"number of its batch", get64(s->journal_batch)},
+		      {"cut", get64(s->cut)}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(number); i++)
+		if (number[i].n >> 62)
+			return fail(-EUCLEAN, "superblock: %s %" PRIu64 " can't be", number[i].name,
+				    number[i].n);
+	return 0;
+}
+
 static int super_check_text(const struct disk_super *s)
 {
 	if (!padded_with_zeros(s->name, sizeof s->name))
@@ -333,6 +351,9 @@ int super_check(const struct disk_super *s, uint64_t offset)
 	if (get32(s->reserved0) || !all_zero(s->reserved1, sizeof s->reserved1))
 		return fail(-EUCLEAN, "superblock: a reserved field is not zero");
 	err = super_check_geometry(s);
+	if (err < 0)
+		return err;
+	err = super_check_numbers(s);
 	if (err < 0)
 		return err;
 	err = super_check_text(s);

@@ -322,6 +322,7 @@ static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct l
 static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct le32 slot,
 		       const void *buf)
 {
+	const struct disk_page *h = buf;
 	struct le32 now;
 	struct page *page;
 	int r = 0;
@@ -334,6 +335,12 @@ static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct
 		goto out;
 	if (get32(now) != get32(slot)) {
 		r = -EAGAIN;
+		goto out;
+	}
+	if (get64(h->generation) > get64(p->super->h.generation)) {
+		r = fail(-EUCLEAN,
+			 "%s page %" PRIu64 " is of a checkpoint that never was; run cowbd check",
+			 page_kind_name(kind), no);
 		goto out;
 	}
 	evict(p);

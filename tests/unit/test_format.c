@@ -301,6 +301,9 @@ START_TEST(each_rule_of_the_superblock_is_named_when_broken)
 	SUPER_BROKEN(s.journal_offset = put64(100), -EUCLEAN, "journal position");
 	SUPER_BROKEN(s.journal_offset = put64(JOURNAL_ZONES * ZONE_BYTES), -EUCLEAN,
 		     "journal position");
+	SUPER_BROKEN(s.sequence = put64(UINT64_C(1) << 62), -EUCLEAN, "sequence");
+	SUPER_BROKEN(s.journal_batch = put64(UINT64_C(1) << 63), -EUCLEAN, "batch");
+	SUPER_BROKEN(s.cut = put64(UINT64_MAX), -EUCLEAN, "cut");
 	SUPER_BROKEN(memset(s.name, 'n', sizeof s.name), -EUCLEAN, "not padded");
 	SUPER_BROKEN(s.name[6] = 'n', -EUCLEAN, "not padded");
 	SUPER_BROKEN(s.name[1] = '/', -EUCLEAN, "name");
@@ -314,6 +317,11 @@ START_TEST(each_rule_of_the_superblock_is_named_when_broken)
 	SUPER_BROKEN(s.next_id = put64(0), -EUCLEAN, "next id");
 	SUPER_BROKEN(s.slot[0] = put32(1), -EUCLEAN, "slot of itself");
 	SUPER_BROKEN(s.slot[groups_page(0) + 1] = put32(1), -EUCLEAN, "not used");
+
+	struct disk_super late = good_super();
+
+	(void)page_seal(&late, PAGE_SUPER, late.uuid, 0, UINT64_C(1) << 62);
+	assert_fails(super_check(&late, 0), -EUCLEAN, "generation");
 }
 END_TEST
 
