@@ -51,7 +51,11 @@ fault_tests = \
 # Damaged and hostile metadata, on both engines.
 fuzz_tests = \
 	tests/fuzz/test_flips \
-	tests/fuzz/test_flips_tiny
+	tests/fuzz/test_flips_tiny \
+	tests/fuzz/replay_admin \
+	tests/fuzz/replay_journal \
+	tests/fuzz/replay_pages \
+	tests/fuzz/replay_pool
 
 # The engine's allocations fail there too, not the test's own.
 fault_own_memory = -Dmalloc=__real_malloc -Dcalloc=__real_calloc -Drealloc=__real_realloc
@@ -163,7 +167,10 @@ EXTRA_DIST += $(script_tests) \
 	tests/reliability.json \
 	tests/attach/functions.sh \
 	tests/cli/functions.sh \
-	tests/nbd/functions.sh
+	tests/nbd/functions.sh \
+	tests/fuzz/admin.dict \
+	tests/fuzz/run.sh \
+	tests/fuzz/corpus
 
 check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(test_tools)
 TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(script_tests)
@@ -229,10 +236,29 @@ tests_fault_test_fault_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY $(fault_own_m
 tests_fault_test_fault_tiny_LDFLAGS = $(fault_wrap)
 tests_fault_test_fault_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
+fuzz_use = tests/fuzz/use.c tests/fuzz/use.h
+tests_fuzz_test_flips_SOURCES = tests/fuzz/test_flips.c $(fuzz_use)
 tests_fuzz_test_flips_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/tests/unit
-tests_fuzz_test_flips_tiny_SOURCES = tests/fuzz/test_flips.c
+tests_fuzz_test_flips_tiny_SOURCES = $(tests_fuzz_test_flips_SOURCES)
 tests_fuzz_test_flips_tiny_CPPFLAGS = $(tests_fuzz_test_flips_CPPFLAGS) -DCOWBD_TINY
 tests_fuzz_test_flips_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+# The fuzz targets, replayed: without libFuzzer, by any compiler.
+fuzz_replay = tests/fuzz/fuzz.h tests/fuzz/fuzz_main.c tests/fuzz/image.c tests/fuzz/image.h $(fuzz_use)
+fuzz_cppflags = $(AM_CPPFLAGS) -DCOWBD_TINY -iquote $(top_srcdir)/plugin
+fuzz_ldadd = src/libcowbd-tiny.la $(JANSSON_LIBS)
+tests_fuzz_replay_admin_SOURCES = tests/fuzz/fuzz_admin.c $(fuzz_replay)
+tests_fuzz_replay_admin_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_replay_admin_LDADD = $(fuzz_ldadd)
+tests_fuzz_replay_journal_SOURCES = tests/fuzz/fuzz_journal.c $(fuzz_replay)
+tests_fuzz_replay_journal_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_replay_journal_LDADD = $(fuzz_ldadd)
+tests_fuzz_replay_pages_SOURCES = tests/fuzz/fuzz_pages.c $(fuzz_replay)
+tests_fuzz_replay_pages_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_replay_pages_LDADD = $(fuzz_ldadd)
+tests_fuzz_replay_pool_SOURCES = tests/fuzz/fuzz_pool.c $(fuzz_replay)
+tests_fuzz_replay_pool_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_replay_pool_LDADD = $(fuzz_ldadd)
 
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/lib/run
@@ -257,3 +283,10 @@ soak-kill: all $(test_tools)
 	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.json' TEST_TIMEOUT=36000 \
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
 .PHONY: check-unit check-model check-valgrind soak-kill
+
+# Fuzzes each target for FUZZ_SECONDS with clang's libFuzzer: see tests/fuzz/run.sh.
+fuzz:
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+	sources='$(engine_sources) src/store_sim.c' CPPFLAGS='-I. $(fuzz_cppflags)' \
+	LIBS='$(engine_libs)' $(top_srcdir)/tests/fuzz/run.sh $(FUZZ_TARGETS)
+.PHONY: fuzz

@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 
 #include "check.h"
+#include "use.h"
 
 #ifdef COWBD_TINY
 #define POOL_ZONES 24u
@@ -229,27 +230,6 @@ static void survey(void)
 
 /* ---- reading everything -------------------------------------------------------------------------- */
 
-/* Sum of what the object holds: 0, or the error of the first read that failed. */
-static int sum_of(struct cowbd_pool *p, const char *name, uint64_t size, uint64_t *ret_sum)
-{
-	static uint8_t buf[256 << 10];
-	struct cowbd_client *c;
-	int r = cowbd_client_open(p, name, true, "test", &c);
-
-	if (r < 0)
-		return r;
-	*ret_sum = size;
-	for (uint64_t at = 0; at < MIN(size, READ_MAX) && r == 0; at += sizeof buf) {
-		uint64_t len = MIN(size - at, (uint64_t)sizeof buf);
-
-		r = cowbd_read(c, buf, len, at);
-		if (r == 0)
-			*ret_sum = checksum(buf, len, *ret_sum);
-	}
-	cowbd_client_close(c);
-	return r;
-}
-
 static void note_state(struct cowbd_pool *p)
 {
 	struct state *st = &im.state[im.nstates++];
@@ -261,7 +241,7 @@ static void note_state(struct cowbd_pool *p)
 	for (size_t i = 0; i < st->n; i++) {
 		snprintf(st->object[i].name, sizeof st->object[i].name, "%s", list[i].name);
 		st->object[i].size = list[i].size;
-		ck_assert_ok(sum_of(p, list[i].name, list[i].size, &st->object[i].sum));
+		ck_assert_ok(use_sum(p, list[i].name, list[i].size, READ_MAX, &st->object[i].sum));
 	}
 	free(list);
 }
@@ -278,7 +258,8 @@ static bool agrees(struct cowbd_pool *p, const struct state *st, const struct co
 		if (strcmp(list[i].name, st->object[i].name) != 0 ||
 		    list[i].size != st->object[i].size)
 			return false;
-		if (sum_of(p, list[i].name, list[i].size, &sum) == 0 && sum != st->object[i].sum)
+		if (use_sum(p, list[i].name, list[i].size, READ_MAX, &sum) == 0 &&
+		    sum != st->object[i].sum)
 			return false;
 	}
 	return true;
@@ -301,109 +282,6 @@ static bool is_right(struct cowbd_pool *p, bool any)
 
 /* ---- using everything ------------------------------------------------------------------------------ */
 
-static int count_extent(void *opaque, uint64_t offset, uint64_t length, bool mapped)
-{
-	unsigned *left = opaque;
-
-	(void)offset;
-	(void)length;
-	(void)mapped;
-	return --*left == 0;
-}
-
-static int count_change(void *opaque, uint64_t offset, uint64_t length, char kind)
-{
-	return count_extent(opaque, offset, length, kind == 'w') ? -ECANCELED : 0;
-}
-
-static void look_at_object(struct cowbd_pool *p, const struct cowbd_object *o, const char *other)
-{
-	struct cowbd_usage usage;
-	struct cowbd_client *c;
-	unsigned left = 10000;
-	uint64_t bytes, sum;
-
-	(void)!cowbd_usage(p, o->name, &usage);
-	(void)!cowbd_remove_frees(p, (const char *const[]){o->name}, 1, COWBD_RECURSIVE, &bytes);
-	(void)!cowbd_diff(p, o->name, other, count_change, &left);
-	left = 10000;
-	(void)!sum_of(p, o->name, o->size, &sum);
-	if (cowbd_client_open(p, o->name, true, "test", &c) < 0)
-		return;
-	(void)!cowbd_extents(c, o->size, 0, count_extent, &left);
-	(void)!cowbd_read(c, &sum, MIN(o->size, (uint64_t)8), o->size - MIN(o->size, (uint64_t)8));
-	cowbd_client_close(c);
-}
-
-static void look_at_all(struct cowbd_pool *p)
-{
-	static struct cowbd_pool_info info_of;
-	struct cowbd_object *list;
-	size_t n;
-
-	cowbd_pool_info(p, &info_of);
-	if (cowbd_list(p, &list, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		look_at_object(p, &list[i], list[(i + 1) % n].name);
-	free(list);
-}
-
-static void change_volume(struct cowbd_pool *p, const struct cowbd_object *o)
-{
-	static uint8_t buf[3 * BLOCK];
-	uint64_t len = MIN(o->size, (uint64_t)sizeof buf);
-	struct cowbd_client *c;
-	char name[2 * 256 + 8];
-
-	if (cowbd_client_open(p, o->name, false, "test", &c) < 0)
-		return;
-	(void)!cowbd_write(c, buf, len, 0, 0);
-	(void)!cowbd_write(c, buf, MIN(len, (uint64_t)512), o->size - MIN(len, (uint64_t)512), 0);
-	(void)!cowbd_trim(c, o->size / 2, o->size / 4, 0);
-	(void)!cowbd_zero(c, MIN(len, (uint64_t)700), o->size / 2, 0);
-	(void)!cowbd_flush(c);
-	cowbd_client_close(c);
-	snprintf(name, sizeof name, "%s@fuzz", o->name);
-	(void)!snapshot(p, name);
-	(void)!cowbd_resize(p, o->name, o->size + BLOCK * 100, COWBD_NO_WAIT);
-	(void)!cowbd_resize(p, o->name, o->size / 1024 * 512 + 512,
-			    COWBD_NO_WAIT | COWBD_SHRINK_FORCE);
-}
-
-static void change_all(struct cowbd_pool *p)
-{
-	struct cowbd_object *list;
-	size_t n;
-
-	if (cowbd_list(p, &list, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (list[i].kind == COWBD_VOLUME)
-			change_volume(p, &list[i]);
-	(void)!cowbd_create(p, "fuzz-new", VOLUME_BYTES, 0, COWBD_NO_WAIT);
-	for (size_t i = 0; i < n; i += 2) {
-		if (list[i].kind == COWBD_SNAPSHOT)
-			(void)!cowbd_rollback(p, list[i].name, NULL, COWBD_NO_WAIT);
-		(void)!remove_one(p, list[i].name, COWBD_RECURSIVE | COWBD_NO_WAIT);
-	}
-	free(list);
-	(void)!engine_commit(&p->e, NULL);
-	for (unsigned i = 0; i < 1000 && reclaim_some(p) > 0; i++)
-		continue;
-	(void)!checkpoint_run(&p->e);
-}
-
-static int try_open(struct store *s, unsigned flags, struct cowbd_pool **ret_pool)
-{
-	struct cowbd_open_options opt = {.flags = flags | COWBD_OPEN_LOST_TAIL |
-						  COWBD_OPEN_NO_TAIL | COWBD_OPEN_AFTER_ERROR,
-					 .cache_bytes = MIB,
-					 .run_dir = test_run_dir()};
-
-	return pool_open_store(s, "test", &opt, ret_pool);
-}
-
 static uint64_t findings(struct store *s)
 {
 	struct cowbd_check_options opt = {0};
@@ -424,17 +302,17 @@ static void open_and_use(struct store *s, unsigned flags, bool promised, bool jo
 {
 	struct cowbd_pool *p;
 
-	if (try_open(s, flags, &p) < 0) {
+	if (use_open(s, flags, &p) < 0) {
 		report->refused++;
 		return;
 	}
 	if (promised && !is_right(p, journal))
 		wrong("wrong content is read without an error");
 	report->right += promised;
-	look_at_all(p);
+	use_look(p, READ_MAX);
 	if (!(flags & COWBD_OPEN_READ_ONLY)) {
-		change_all(p);
-		look_at_all(p);
+		use_change(p);
+		use_look(p, READ_MAX);
 	}
 	(void)!cowbd_close(p);
 }
