@@ -12,7 +12,7 @@
  */
 #include "space_internal.h"
 
-#define DELTA_BOUND 400000u
+#define DELTA_BOUND 196000u /* chunks: a table of 10 MiB */
 #define FALLS_MIN 1024u
 
 /* ---- counts -------------------------------------------------------------------- */
@@ -121,7 +121,7 @@ int space_prepare(struct space *s, unsigned n)
 {
 	int r;
 
-	if (s->journal && s->live.used + s->dropped.used > DELTA_BOUND)
+	if (s->journal && s->live.chunks + s->dropped.chunks > DELTA_BOUND)
 		return need_more(NEED_CHECKPOINT);
 	if ((r = delta_prepare(&s->live, n)) < 0 || (r = delta_prepare(&s->pending, n)) < 0 ||
 	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->retype, 4)) < 0)
@@ -230,7 +230,7 @@ uint64_t space_leaving(const struct space *s)
 
 uint64_t space_deltas(const struct space *s)
 {
-	return s->live.used + s->dropped.used;
+	return s->live.chunks + s->dropped.chunks;
 }
 
 uint64_t space_delta_bound(const struct space *s)
@@ -260,49 +260,60 @@ void space_cut(struct space *s)
 	s->generation = UINT64_MAX; /* nothing is merged yet */
 }
 
-static size_t add_zones(const struct delta *d, bool units, uint64_t *list)
+/* Marks the zones of all that has a value; keys are units, or zones. */
+static void mark_zones(const struct delta *d, bool units, uint8_t *marked)
 {
-	uint64_t key, last = UINT64_MAX;
-	size_t n = 0;
-	int value;
+	for (size_t i = 0; i <= d->mask; i++) {
+		const struct delta_chunk *c = delta_at(d, i);
 
-	for (size_t i = 0; d->slot && i <= d->mask; i++)
-		if (delta_at(d, i, &key, &value)) {
-			uint64_t zone = units ? unit_zone(key) : key;
+		for (unsigned k = 0; c && k < DELTA_UNITS; k++)
+			if (c->value[k]) {
+				uint64_t at = delta_first(c) + k;
 
-			if (zone != last)
-				list[n++] = last = zone;
-		}
-	return n;
+				marked[units ? unit_zone(at) : at] = 1;
+				if (units) /* a chunk is in one zone */
+					break;
+			}
+	}
 }
 
-static size_t sort_unique(uint64_t *list, size_t n)
+int space_merge_list(struct space *s, uint64_t zones, const uint64_t *staged, size_t nstaged,
+		     uint64_t **ret_zones, size_t *ret_n)
 {
-	size_t m = 0;
-
-	qsort(list, n, sizeof *list, compare_u64);
-	for (size_t i = 0; i < n; i++)
-		if (m == 0 || list[m - 1] != list[i])
-			list[m++] = list[i];
-	return m;
-}
-
-int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged, uint64_t **ret_zones,
-		     size_t *ret_n)
-{
-	size_t room = s->frozen.used + s->dropped_frozen.used + s->retype_frozen.used + nstaged;
-	uint64_t *list = malloc((room ? room : 1) * sizeof *list);
+	CLEANUP_FREE uint8_t *marked = calloc(zones, 1);
+	uint64_t *list;
 	size_t n = 0;
 
+	if (!marked)
+		return fail(-ENOMEM, "no memory to write a checkpoint");
+	mark_zones(&s->frozen, true, marked);
+	mark_zones(&s->dropped_frozen, true, marked);
+	mark_zones(&s->retype_frozen, false, marked);
+	for (size_t i = 0; i < nstaged; i++) /* page of zone header + i */
+		marked[staged[i] / ZONE_TWINS + staged[i] % ZONE_TWINS] = 1;
+	for (uint64_t zone = 0; zone < zones; zone++)
+		n += marked[zone];
+	list = malloc((n ? n : 1) * sizeof *list);
 	if (!list)
 		return fail(-ENOMEM, "no memory to write a checkpoint");
-	n += add_zones(&s->frozen, true, list + n);
-	n += add_zones(&s->dropped_frozen, true, list + n);
-	n += add_zones(&s->retype_frozen, false, list + n);
-	for (size_t i = 0; i < nstaged; i++) /* page of zone header + i */
-		list[n++] = staged[i] / ZONE_TWINS + staged[i] % ZONE_TWINS;
-	*ret_n = sort_unique(list, n);
+	n = 0;
+	for (uint64_t zone = 0; zone < zones; zone++)
+		if (marked[zone])
+			list[n++] = zone;
+	*ret_n = n;
 	*ret_zones = list;
+	return 0;
+}
+
+static int change_count(struct disk_zone *z, uint64_t zone, unsigned i, int change)
+{
+	int n = get16(z->count[i]);
+
+	if (n + change < 0 || n + change > (int)COUNT_MAX)
+		return fail(-EUCLEAN,
+			    "zone %" PRIu64 ", unit %u: count %d changes by %d; run cowbd check",
+			    zone, i, n, change);
+	z->count[i] = put16((uint16_t)(n + change));
 	return 0;
 }
 
@@ -311,20 +322,20 @@ static int merge_counts(struct space *s, uint64_t zone, struct disk_zone *z, uns
 {
 	int used = 0;
 
-	for (unsigned i = 0; i < units; i++) {
+	for (unsigned i = 0; i < units; i += DELTA_UNITS) {
 		uint64_t unit = zone * ZONE_UNITS_MAX + i;
-		int n = get16(z->count[i]);
-		int change = delta_get(&s->frozen, unit) - delta_get(&s->dropped_frozen, unit);
+		const struct delta_chunk *c = delta_find(&s->frozen, unit);
+		const struct delta_chunk *d = delta_find(&s->dropped_frozen, unit);
 
-		if (n + change < 0 || n + change > (int)COUNT_MAX)
-			return fail(-EUCLEAN,
-				    "zone %" PRIu64
-				    ", unit %u: count %d changes by %d; run cowbd check",
-				    zone, i, n, change);
-		if (change)
-			z->count[i] = put16((uint16_t)(n + change));
-		used += n + change != 0;
+		for (unsigned k = 0; (c || d) && k < DELTA_UNITS; k++) {
+			int change = (c ? c->value[k] : 0) - (d ? d->value[k] : 0);
+
+			if (change && change_count(z, zone, i + k, change) < 0)
+				return -EUCLEAN;
+		}
 	}
+	for (unsigned i = 0; i < units; i++)
+		used += get16(z->count[i]) != 0;
 	return used;
 }
 
@@ -434,16 +445,18 @@ int space_commit_prepare(struct space *s)
 static void release_dropped(struct space *s)
 {
 	struct fall_batch *b = s->release;
-	uint64_t unit;
-	int value;
 
 	b->n = 0;
-	for (size_t i = 0; s->dropped_frozen.slot && i <= s->dropped_frozen.mask; i++)
-		if (delta_at(&s->dropped_frozen, i, &unit, &value)) {
-			b->fall[b->n].unit = unit;
-			b->fall[b->n++].last = false; /* the merge has counted it already */
-			delta_add(&s->pending, unit, 1);
-		}
+	for (size_t i = 0; i <= s->dropped_frozen.mask; i++) {
+		const struct delta_chunk *c = delta_at(&s->dropped_frozen, i);
+
+		for (unsigned k = 0; c && k < DELTA_UNITS; k++)
+			if (c->value[k]) {
+				b->fall[b->n].unit = delta_first(c) + k;
+				b->fall[b->n++].last = false; /* the merge has counted it already */
+				delta_add(&s->pending, delta_first(c) + k, 1);
+			}
+	}
 	s->waiting += b->n;
 	s->released += b->n;
 	s->release = NULL;

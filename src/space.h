@@ -141,9 +141,10 @@ unsigned space_ready_zones(const struct space *s);
 void space_cut(struct space *s);
 
 /* Zones whose page must be written, sorted; staged: page numbers of zone pages that are staged
- * already (they gave slots to pages).  *ret_zones is malloc'd.  Lock shared. */
-int space_merge_list(struct space *s, const uint64_t *staged, size_t nstaged, uint64_t **ret_zones,
-		     size_t *ret_n) MUST_CHECK;
+ * already (they gave slots to pages).  zones: of the pool at the cut.  *ret_zones is malloc'd.
+ * No lock: what is frozen doesn't change before space_committed. */
+int space_merge_list(struct space *s, uint64_t zones, const uint64_t *staged, size_t nstaged,
+		     uint64_t **ret_zones, size_t *ret_n) MUST_CHECK;
 
 /* Merges what was frozen into the zone's page, stages it and its summary.  Lock exclusive. -EAGAIN. */
 int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation) MUST_CHECK;

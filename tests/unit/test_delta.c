@@ -57,8 +57,7 @@ END_TEST
 START_TEST(a_value_may_be_as_large_as_any_count)
 {
 	struct delta d = {0};
-	uint64_t unit = (UINT64_C(1) << 36) + 5, seen;
-	int value;
+	uint64_t unit = (UINT64_C(1) << 36) + 5;
 
 	ck_assert_int_ge(DELTA_LIMIT, 2 * 65535);
 	room(&d, 2);
@@ -66,19 +65,23 @@ START_TEST(a_value_may_be_as_large_as_any_count)
 	delta_add(&d, unit + 1, DELTA_LIMIT);
 	ck_assert_int_eq(delta_get(&d, unit), -DELTA_LIMIT);
 	ck_assert_int_eq(delta_get(&d, unit + 1), DELTA_LIMIT);
-	for (size_t i = 0; i <= d.mask; i++)
-		if (delta_at(&d, i, &seen, &value))
-			ck_assert_int_eq(value, seen == unit ? -DELTA_LIMIT : DELTA_LIMIT);
+	ck_assert_int_eq(delta_get(&d, unit + 1), DELTA_LIMIT);
 	delta_fini(&d);
 }
 END_TEST
+
+/* Two neighbours, then a zone further. */
+static uint64_t unit_of(unsigned i)
+{
+	return i / 2 * UINT64_C(1024) + i % 2;
+}
 
 START_TEST(every_unit_is_found_again_while_others_come_and_go)
 {
 	static int want[UNITS];
 	struct delta d = {0};
-	uint64_t state = 12345, sum = 0, unit;
-	int value;
+	uint64_t state = 12345;
+	size_t sum = 0, chunks = 0;
 
 	for (unsigned step = 0; step < 200000; step++) {
 		state = state * UINT64_C(6364136223846793005) + 1;
@@ -87,16 +90,20 @@ START_TEST(every_unit_is_found_again_while_others_come_and_go)
 
 		room(&d, 1);
 		want[i] += by;
-		ck_assert(delta_add(&d, i * UINT64_C(1024), by) == want[i]);
+		ck_assert(delta_add(&d, unit_of(i), by) == want[i]);
 	}
 	for (unsigned i = 0; i < UNITS; i++)
-		ck_assert(delta_get(&d, i * UINT64_C(1024)) == want[i]);
-	for (size_t i = 0; i <= d.mask; i++)
-		if (delta_at(&d, i, &unit, &value)) {
-			ck_assert(want[unit / 1024] == value);
-			sum++;
-		}
+		ck_assert(delta_get(&d, unit_of(i)) == want[i]);
+	for (size_t i = 0; i <= d.mask; i++) {
+		const struct delta_chunk *c = delta_at(&d, i);
+
+		chunks += c != NULL;
+		for (unsigned k = 0; c && k < DELTA_UNITS; k++)
+			sum += c->value[k] != 0;
+		ck_assert(!c || delta_find(&d, delta_first(c) + 1) == c);
+	}
 	ck_assert_uint_eq(sum, d.used);
+	ck_assert_uint_eq(chunks, d.chunks);
 	delta_fini(&d);
 }
 END_TEST
@@ -107,7 +114,7 @@ START_TEST(room_for_many_is_room_for_many)
 
 	room(&d, 100000);
 	for (uint64_t i = 0; i < 100000; i++)
-		delta_add(&d, i, 1);
+		delta_add(&d, i * DELTA_UNITS, 1);
 	ck_assert_uint_eq(d.used, 100000);
 	ck_assert_uint_gt(d.mask, 100000);
 	delta_clear(&d);

@@ -222,7 +222,7 @@ START_TEST(a_count_can_be_read_in_the_middle_of_a_merge)
 	ck_assert_uint_eq(count(unit), 3);
 	ck_assert_uint_eq(count(unit + 1), 1);
 	ck_assert_uint_eq(true_count(unit + 1), 0);
-	ck_assert_ok(space_merge_list(e->space, NULL, 0, &list, &n));
+	ck_assert_ok(space_merge_list(e->space, e->geo.zones, NULL, 0, &list, &n));
 	for (size_t i = 0; i < n; i++) {
 		SECTION(e, r, space_merge_zone(e->space, list[i], 1000));
 		ck_assert_int_eq(r, 0);
@@ -277,7 +277,7 @@ START_TEST(a_zone_whose_claims_were_mapped_after_the_cut_stays)
 	for (unsigned i = 0; i < 4; i++)
 		space_raise(e->space, unit + i);
 	pthread_rwlock_unlock(&e->lock);
-	ck_assert_ok(space_merge_list(e->space, NULL, 0, &list, &n));
+	ck_assert_ok(space_merge_list(e->space, e->geo.zones, NULL, 0, &list, &n));
 	ck_assert_uint_gt(n, 0);
 	for (size_t i = 0; i < n; i++) {
 		SECTION(e, r, space_merge_zone(e->space, list[i], 1000));
