@@ -25,8 +25,8 @@
 struct cut {
 	struct journal_cut journal;
 	struct journal_position start;
-	struct disk_super super;
-	uint64_t generation;
+	uint64_t generation, zones;
+	struct dirty data; /* that records up to the cut name, and no commit has synced yet */
 };
 
 static void take_cut(struct cowbd_pool *p, struct cut *cut)
@@ -48,6 +48,9 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	e->super.journal_offset = put64(cut->start.offset);
 	e->super.journal_batch = put64(cut->start.batch);
 	e->super.journal_chain = put64(cut->start.chain);
+	dirty_merge(&cut->data, &e->pending_dirty);
+	dirty_merge(&cut->data, &e->syncing);
+	cut->zones = e->geo.zones;
 	cut->generation = get64(e->super.h.generation) + 1;
 	e->super.h.generation = put64(cut->generation);
 	metalock_drop(&e->lock);
@@ -90,7 +93,7 @@ static int merge_and_write(struct engine *e, const uint64_t *zones, size_t n, ui
 	return pages_write_staged(e->pages, PAGE_ZONE, pages, n, generation);
 }
 
-static int write_zones(struct engine *e, uint64_t generation)
+static int write_zones(struct engine *e, const struct cut *cut)
 {
 	CLEANUP_FREE uint64_t *staged = NULL;
 	CLEANUP_FREE uint64_t *zones = NULL;
@@ -99,11 +102,10 @@ static int write_zones(struct engine *e, uint64_t generation)
 
 	if (r < 0)
 		return r;
-	metalock_shared(&e->lock);
-	r = space_merge_list(e->space, staged, nstaged, &zones, &n);
-	metalock_drop(&e->lock);
+	r = space_merge_list(e->space, cut->zones, staged, nstaged, &zones, &n);
 	for (size_t i = 0; i < n && r == 0; i += ZONES_AT_ONCE)
-		r = merge_and_write(e, zones + i, MIN(n - i, (size_t)ZONES_AT_ONCE), generation);
+		r = merge_and_write(e, zones + i, MIN(n - i, (size_t)ZONES_AT_ONCE),
+				    cut->generation);
 	return r;
 }
 
@@ -119,21 +121,22 @@ static int write_level(struct engine *e, enum page_kind kind, uint64_t generatio
 	return pages_write_staged(e->pages, kind, list, n, generation);
 }
 
-static int write_all(struct engine *e, uint64_t generation)
+static int write_all(struct engine *e, const struct cut *cut)
 {
 	int r;
 
-	if ((r = pages_write_frozen(e->pages, generation)) < 0 ||
-	    (r = write_zones(e, generation)) < 0 ||
-	    (r = write_level(e, PAGE_SUMMARY, generation)) < 0 ||
-	    (r = write_level(e, PAGE_GROUPS, generation)) < 0)
+	if ((r = pages_write_frozen(e->pages, cut->generation)) < 0 ||
+	    (r = write_zones(e, cut)) < 0 ||
+	    (r = write_level(e, PAGE_SUMMARY, cut->generation)) < 0 ||
+	    (r = write_level(e, PAGE_GROUPS, cut->generation)) < 0)
 		return r;
 	metalock_exclusive(&e->lock);
 	r = space_commit_prepare(e->space);
 	metalock_drop(&e->lock);
-	return r < 0 || MUTANT("super-before-pages")
-		       ? r
-		       : store_sync(e->store, NULL, 0); /* [CHECKPOINT-1] */
+	if (r < 0 || MUTANT("super-before-pages"))
+		return r;
+	return engine_sync(e, MUTANT("checkpoint-before-data") ? NULL
+							       : &cut->data); /* [CHECKPOINT-1] */
 }
 
 /* [CHECKPOINT-2] */
@@ -152,15 +155,16 @@ static void release(struct engine *e, const struct cut *cut)
 static int run(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
-	struct cut cut;
+	struct cut cut = {0};
 	int r = engine_writable(e);
 
 	if (r < 0)
 		return r;
 	take_cut(p, &cut);
-	r = write_all(e, cut.generation);
+	r = write_all(e, &cut);
 	if (r == 0 && MUTANT("released-before-super"))
 		release(e, &cut);
+	dirty_clear(&cut.data);
 	if (r == 0)
 		r = super_commit(p, &e->super);
 	if (r < 0) {

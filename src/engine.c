@@ -22,37 +22,103 @@
 
 #include <stdio.h>
 
+#define DIRTY_FIRST 16u
+#define DIRTY_MAX 4096u /* zones: 16 GiB of data */
+
 /* ---- dirty zones --------------------------------------------------------------------- */
+
+static bool dirty_insert(struct dirty *d, uint64_t zone)
+{
+	uint32_t i = (uint32_t)((zone * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & d->mask;
+
+	while (d->slot[i]) {
+		if (d->slot[i] == zone + 1)
+			return false;
+		i = (i + 1) & d->mask;
+	}
+	d->slot[i] = zone + 1;
+	return true;
+}
+
+static bool dirty_grow(struct dirty *d)
+{
+	struct dirty new = {.mask = d->slot ? d->mask * 2 + 1 : DIRTY_FIRST - 1, .n = d->n};
+
+	if (d->slot && (d->n + 1) * 2 <= d->mask + 1)
+		return true;
+	new.slot = d->n < DIRTY_MAX ? calloc(new.mask + 1, sizeof *new.slot) : NULL;
+	if (!new.slot)
+		return false;
+	for (uint32_t i = 0; d->slot && i <= d->mask; i++)
+		if (d->slot[i])
+			(void)dirty_insert(&new, d->slot[i] - 1);
+	free(d->slot);
+	*d = new;
+	return true;
+}
 
 void dirty_add(struct dirty *d, uint64_t zone)
 {
 	if (d->all)
 		return;
-	for (unsigned i = d->n; i-- > 0;)
-		if (d->zone[i] == zone)
-			return;
-	if (d->n == DIRTY_ZONES)
-		d->all = true;
+	if (dirty_grow(d))
+		d->n += dirty_insert(d, zone);
 	else
-		d->zone[d->n++] = zone;
+		d->all = true;
 }
 
 void dirty_merge(struct dirty *d, const struct dirty *from)
 {
 	d->all |= from->all;
-	for (unsigned i = 0; i < from->n; i++)
-		dirty_add(d, from->zone[i]);
+	for (uint32_t i = 0; from->n && i <= from->mask; i++)
+		if (from->slot[i])
+			dirty_add(d, from->slot[i] - 1);
 }
 
-static int sync_dirty(struct engine *e, const struct dirty *d)
+void dirty_move(struct dirty *d, struct dirty *from)
 {
-	struct store_range range[DIRTY_ZONES];
+	if (dirty_any(d)) {
+		dirty_merge(d, from);
+		dirty_clear(from);
+	} else {
+		dirty_clear(d);
+		*d = *from;
+		*from = (struct dirty){0};
+	}
+}
 
-	if (!dirty_any(d))
-		return 0;
-	for (unsigned i = 0; i < d->n; i++)
-		range[i] = (struct store_range){d->zone[i] * ZONE_BYTES, ZONE_BYTES};
-	return store_sync(e->store, range, d->all ? 0 : d->n);
+void dirty_clear(struct dirty *d)
+{
+	free(d->slot);
+	*d = (struct dirty){0};
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct store_range *x = a, *y = b;
+
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* In the order of the disk; with it also what was written directly, to which any sync applies. */
+int engine_sync(struct engine *e, const struct dirty *d)
+{
+	CLEANUP_FREE struct store_range *range = NULL;
+	unsigned n = 0;
+
+	if (d && d->all)
+		return store_sync(e->store, NULL, 0);
+	range = malloc(((d ? d->n : 0) + 1) * sizeof *range);
+	if (!range)
+		return store_sync(e->store, NULL, 0);
+	for (uint32_t i = 0; d && d->n && i <= d->mask; i++)
+		if (d->slot[i])
+			range[n++] =
+				(struct store_range){(d->slot[i] - 1) * ZONE_BYTES, ZONE_BYTES};
+	if (n == 0)
+		range[n++] = (struct store_range){0, PAGE_BYTES};
+	qsort(range, n, sizeof *range, compare_ranges);
+	return store_sync(e->store, range, n);
 }
 
 /* ---- failing --------------------------------------------------------------------------- */
@@ -190,6 +256,7 @@ static int write_records(struct engine *e, struct journal_cut cut)
 static void let_fall(struct engine *e)
 {
 	metalock_exclusive(&e->lock);
+	dirty_clear(&e->syncing);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	(void)space_settle(e->space);
 	metalock_drop(&e->lock);
@@ -209,12 +276,12 @@ static int run_round(struct engine *e, struct dirty *dirty)
 	records = cut.seq > journal_durable_seq(e->journal);
 	if (records) {
 		dirty_merge(dirty, &e->pending_dirty);
-		e->pending_dirty = (struct dirty){0};
+		dirty_move(&e->syncing, &e->pending_dirty);
 	}
 	metalock_drop(&e->lock);
 
-	if (!MUTANT(records ? "journal-before-data" : "flush-without-sync"))
-		r = sync_dirty(e, dirty);
+	if (dirty_any(dirty) && !MUTANT(records ? "journal-before-data" : "flush-without-sync"))
+		r = engine_sync(e, dirty);
 	if (r < 0) {
 		engine_fail(e, "syncing data failed");
 		return r;
@@ -236,14 +303,15 @@ static int run_round(struct engine *e, struct dirty *dirty)
 /* Leads a round.  commit_lock held, let go meanwhile. */
 static void lead(struct engine *e)
 {
-	struct dirty dirty = e->round_dirty;
+	struct dirty dirty = {0};
 	uint64_t round = ++e->round;
 
-	e->round_dirty = (struct dirty){0};
+	dirty_move(&dirty, &e->round_dirty);
 	e->leading = true;
 	pthread_mutex_unlock(&e->commit_lock);
 	if (run_round(e, &dirty) < 0)
 		engine_fail(e, "a commit failed");
+	dirty_clear(&dirty);
 	pthread_mutex_lock(&e->commit_lock);
 	e->leading = false;
 	e->done = round;
@@ -255,10 +323,8 @@ uint64_t engine_join(struct engine *e, struct dirty *mine)
 	uint64_t round;
 
 	pthread_mutex_lock(&e->commit_lock);
-	if (mine) {
-		dirty_merge(&e->round_dirty, mine);
-		*mine = (struct dirty){0};
-	}
+	if (mine)
+		dirty_move(&e->round_dirty, mine);
 	round = e->round + 1;
 	pthread_mutex_unlock(&e->commit_lock);
 	return round;
@@ -307,6 +373,9 @@ int engine_init(struct engine *e)
 
 void engine_fini(struct engine *e)
 {
+	dirty_clear(&e->syncing);
+	dirty_clear(&e->pending_dirty);
+	dirty_clear(&e->round_dirty);
 	space_free(e->space);
 	pages_free(e->pages);
 	epoch_fini(&e->writers);

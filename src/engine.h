@@ -38,14 +38,14 @@
 #include "space.h"
 #include "store.h"
 
-#define DIRTY_ZONES 48u
 #define STOCK_MAX 4096u
 
-/* Zones that were written and not synced; too many: all. */
+/* Zones that were written and not synced: a set.  Where memory fails, or they are too many: all.
+ * Moved, not copied; {0} is empty. */
 struct dirty {
-	unsigned n;
+	uint64_t *slot; /* zone + 1, open addressing; 0: empty */
+	uint32_t mask, n;
 	bool all;
-	uint64_t zone[DIRTY_ZONES];
 };
 
 static inline bool dirty_any(const struct dirty *d)
@@ -54,6 +54,9 @@ static inline bool dirty_any(const struct dirty *d)
 }
 void dirty_add(struct dirty *d, uint64_t zone);
 void dirty_merge(struct dirty *d, const struct dirty *from);
+/* What from holds goes to d; from is empty afterwards. */
+void dirty_move(struct dirty *d, struct dirty *from);
+void dirty_clear(struct dirty *d);
 
 /* Since open.  Any thread, relaxed. */
 struct engine_stats {
@@ -94,6 +97,7 @@ struct engine {
 	bool leading;
 	struct dirty round_dirty;   /* to be synced by the next round; under commit_lock */
 	struct dirty pending_dirty; /* data named by pending records; under lock */
+	struct dirty syncing;       /* the same, taken by the round that runs; under lock */
 
 	/* failing: set once, never cleared */
 	_Atomic bool failed;
@@ -144,6 +148,9 @@ uint64_t engine_join(struct engine *e, struct dirty *mine);
 
 /* Returns when the round has ended, leading it if nobody does. 0, or -EIO: the pool failed. */
 int engine_wait(struct engine *e, uint64_t round) MUST_CHECK;
+
+/* Makes durable what d names (NULL: nothing), and every metadata page written before the call. */
+int engine_sync(struct engine *e, const struct dirty *d) MUST_CHECK;
 
 /* Both. */
 int engine_commit(struct engine *e, struct dirty *mine) MUST_CHECK;

@@ -132,6 +132,7 @@ static int run(struct cowbd_pool *p, command_build build, void *args, bool settl
 	pthread_mutex_unlock(&p->manage);
 	if (r == 0 && c.n)
 		r = durable(&c, flags);
+	dirty_clear(&c.late);
 	free(c.recs);
 	return r;
 }
@@ -424,6 +425,7 @@ static int run_held(struct cowbd_pool *p, const char *name, command_build build,
 	pthread_mutex_unlock(&p->manage);
 	if (r == 0 && c.n)
 		r = durable(&c, flags);
+	dirty_clear(&c.late);
 	free(c.recs);
 	return r;
 }

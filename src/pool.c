@@ -233,7 +233,9 @@ int cowbd_sync(struct cowbd_pool *p)
 
 int cowbd_checkpoint(struct cowbd_pool *p)
 {
-	return p->e.read_only ? 0 : checkpoint_run(&p->e);
+	int r = cowbd_sync(p); /* a checkpoint alone leaves out what was written in place */
+
+	return r < 0 || p->e.read_only ? r : checkpoint_run(&p->e);
 }
 
 /* ---- growing ------------------------------------------------------------------------------------------ */

@@ -13,8 +13,8 @@
  *
  * What is durable when:
  *   A write (buffered or direct) is durable after a sync that covers it and
- *   that was *called* after the write had returned.  A direct write with
- *   STORE_DURABLE is durable when it returns.  Until then any part of it, in
+ *   that was *called* after the write had returned; any sync covers all direct writes.
+ *   A direct write with STORE_DURABLE is durable when it returns.  Until then any part of it, in
  *   units of 512-byte sectors, may or may not survive a power cut.
  *
  * Thread rule: any thread may call anything at any time, but store_close.

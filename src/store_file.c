@@ -52,7 +52,7 @@
 #include "uring.h"
 
 #define SYNC_FDS 4u
-#define SYNC_RANGES_MAX 64u
+#define SYNC_RANGES_MAX 8192u
 #define PROBE_BYTES 4096u
 #define DISCARD_ALIGN 4096u /* no device has larger sectors */
 
@@ -577,7 +577,9 @@ static void choose_uring(struct file *f, const struct request *r)
 		return;
 	}
 	f->io.ring = true;
-	f->sync_by_range = (f->device || f->fs->syncs_ranges) && uring_kernel_is_recent(ring);
+	/* a sync of a range covers what was written directly only if that went past the page cache */
+	f->sync_by_range = f->io.dsync && (f->device || f->fs->syncs_ranges) &&
+			   uring_kernel_is_recent(ring);
 }
 
 static struct file *file_new(const struct request *r)

@@ -735,8 +735,11 @@ static uint64_t covered_from(const struct sim *sim, size_t i, size_t upto, uint6
 		for (size_t j = i + 1; j < upto; j++) {
 			const struct sim_event *e = &sim->event[j];
 
-			if (e->kind != SIM_SYNC || i >= e->synced_upto || i < e->synced_from ||
-			    pos < e->offset || pos - e->offset >= e->length)
+			if (e->kind != SIM_SYNC || i >= e->synced_upto || i < e->synced_from)
+				continue;
+			if (sim->event[i].flags & STORE_DIRECT) /* any sync covers it */
+				return end;
+			if (pos < e->offset || pos - e->offset >= e->length)
 				continue;
 			pos = e->length > UINT64_MAX - e->offset ? end : e->offset + e->length;
 			if (pos >= end)

@@ -30,6 +30,7 @@ void volume_free(struct volume *v)
 {
 	if (!v)
 		return;
+	dirty_clear(&v->dirty);
 	rangelock_fini(&v->ranges);
 	pthread_mutex_destroy(&v->dirty_lock);
 	free(v);
@@ -474,8 +475,8 @@ void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
 		return;
 	pthread_mutex_lock(&v->dirty_lock);
 	if (!MUTANT("snapshot-without-data"))
-		dirty_merge(&e->pending_dirty, &v->dirty);
-	v->dirty = (struct dirty){0};
+		dirty_move(&e->pending_dirty, &v->dirty);
+	dirty_clear(&v->dirty);
 	pthread_mutex_unlock(&v->dirty_lock);
 	atomic_store_explicit(&v->last_seq, seq, memory_order_release);
 }

@@ -734,17 +734,18 @@ static void shrink(uint64_t seed)
 
 /* Rules of the engine that can be switched off; a run must fail without each. */
 static const char *const mutants[] = {
-	"ack-flush-early",       "current-slot-written",
-	"flush-without-sync",    "grown-before-durable",
-	"journal-before-data",   "no-tail",
-	"one-superblock",        "open-without-sync",
-	"owner-before-durable",  "reclaim-before-durable",
-	"reclaimed-reuse-early", "released-before-super",
-	"replay-no-prescan",     "reuse-before-durable",
-	"ring-overrun",          "session-before-checkpoint",
-	"snapshot-without-data", "super-before-pages",
-	"tail-counts-durable",   "zone-not-zeroed",
-	"zone-type-early",       "zone-used-since",
+	"ack-flush-early",        "current-slot-written",
+	"flush-without-sync",     "grown-before-durable",
+	"journal-before-data",    "no-tail",
+	"one-superblock",         "open-without-sync",
+	"owner-before-durable",   "reclaim-before-durable",
+	"reclaimed-reuse-early",  "released-before-super",
+	"replay-no-prescan",      "reuse-before-durable",
+	"ring-overrun",           "session-before-checkpoint",
+	"snapshot-without-data",  "super-before-pages",
+	"checkpoint-before-data", "tail-counts-durable",
+	"zone-not-zeroed",        "zone-type-early",
+	"zone-used-since",
 };
 
 /* In a process of its own: a mutant may crash. */

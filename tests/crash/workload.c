@@ -656,7 +656,7 @@ static int op_checkpoint(struct run *r)
 
 	(void)say(r->text, sizeof r->text, "checkpoint");
 	if (err == 0)
-		acknowledged(r, COVERS_ALL);
+		acknowledged(r, COVERS_CHANGES);
 	return err;
 }
 
