@@ -122,6 +122,20 @@ static int set_cache(const char *value)
 	return 0;
 }
 
+static int set_ephemeral(const char *value)
+{
+	unsigned seconds;
+
+	if (nbdkit_parse_unsigned("ephemeral", value, &seconds))
+		return -1;
+	if (seconds < 1 || seconds > 86400) {
+		nbdkit_error("ephemeral=%s: 1 to 86400 seconds", value);
+		return -1;
+	}
+	options.ephemeral_ms = seconds * 1000;
+	return 0;
+}
+
 static int set_io(const char *value)
 {
 	if (!strcmp(value, "auto")) {
@@ -176,6 +190,8 @@ static int cowbd_plugin_config(const char *key, const char *value)
 		return set_flag(value, COWBD_OPEN_AFTER_ERROR, false);
 	if (!strcmp(key, "on-full"))
 		return set_on_full(value);
+	if (!strcmp(key, "ephemeral"))
+		return set_ephemeral(value);
 	if (!strcmp(key, "control"))
 		return set_control(value);
 	nbdkit_error("unknown parameter %s=%s; nbdkit cowbd --help lists them", key, value);
@@ -201,6 +217,7 @@ static int cowbd_plugin_config_complete(void)
 	"lost-tail=true     Open though the tail of a killed server is gone; what was\n"           \
 	"                   never flushed is lost.\n"                                              \
 	"after-error=true   Open after a failed sync; what was never flushed is lost.\n"           \
+	"ephemeral=SECONDS  How long a throw-away clone stays after its last client (60).\n"       \
 	"control=PATH|off   The control socket (default: <pool-uuid>.ctl in the run\n"             \
 	"                   directory: $COWBD_RUNDIR, /run/cowbd or $XDG_RUNTIME_DIR/cowbd)."
 

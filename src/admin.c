@@ -32,7 +32,7 @@ static const struct admin_command commands[] = {
 	{"rename", admin_rename, false, " name new_name no_wait "},
 	{"resize", admin_resize, false, " name size force no_wait "},
 	{"snapshot", admin_snapshot, false, " names label no_wait "},
-	{"clone", admin_clone, false, " source names no_wait "},
+	{"clone", admin_clone, false, " source names ephemeral no_wait "},
 	{"rollback", admin_rollback, false, " name undo keep discard force no_wait "},
 	{"grow", admin_grow, false, " size "},
 	{"stop", admin_stop, false, " force "},

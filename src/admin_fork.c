@@ -141,6 +141,7 @@ int admin_clone(struct admin_request *r, json_t **ret_ok)
 	uint64_t before = virtual_bytes(r->pool);
 	const char *source;
 	unsigned flags;
+	bool ephemeral;
 	size_t n;
 	int err = arg_string(r, "source", &source);
 
@@ -149,7 +150,10 @@ int admin_clone(struct admin_request *r, json_t **ret_ok)
 	if (!err)
 		err = arg_wait(r, &flags);
 	if (!err)
-		err = cowbd_clone(r->pool, source, names, n, 0, flags);
+		err = arg_flag(r, "ephemeral", &ephemeral);
+	if (!err)
+		err = cowbd_clone(r->pool, source, names, n, ephemeral ? COWBD_FLAG_EPHEMERAL : 0,
+				  flags);
 	if (err)
 		return err;
 	answer = json_pack("{s:s, s:o}", "source", source, "clones", names_json(names, n));

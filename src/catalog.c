@@ -160,6 +160,7 @@ struct object *catalog_insert(struct catalog *c, const struct object *like)
 	c->n++;
 	if (o->kind == OBJECT_VOLUME) {
 		c->nvolumes++;
+		c->nephemeral += (o->flags & OBJECT_EPHEMERAL) != 0;
 		c->virtual_bytes += o->size;
 	}
 	c->next_id = MAX(c->next_id, o->id + 1);
@@ -412,6 +413,7 @@ void catalog_remove(struct catalog *c, struct object *o, uint64_t seq)
 	c->n--;
 	if (o->kind == OBJECT_VOLUME) {
 		c->nvolumes--;
+		c->nephemeral -= (o->flags & OBJECT_EPHEMERAL) != 0;
 		c->virtual_bytes -= o->size;
 	}
 	o->gone = true;

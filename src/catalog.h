@@ -35,6 +35,7 @@ struct object {
 	bool unsettled;   /* a snapshot that writes begun before it may still change: not by name */
 	bool gone;        /* deleted; memory stays until the last client closes */
 	unsigned clients; /* open handles */
+	uint64_t idle_ns; /* ephemeral: since when it was seen without clients; 0: not yet */
 	uint64_t chosen;  /* attempt of a command that it is in */
 	struct volume *io; /* of the volume layer; NULL until first opened */
 	struct object *next_id, *next_name;
@@ -45,7 +46,7 @@ struct catalog {
 	struct map_root tree; /* entry: root page; depth: levels of nodes */
 	uint64_t next_id;
 	struct object **by_id, **by_name;
-	size_t mask, n, nvolumes;
+	size_t mask, n, nvolumes, nephemeral;
 	struct object *spare; /* memory for new objects, by next_id */
 	size_t nspare;
 	uint64_t virtual_bytes; /* sum of the volumes' sizes */

@@ -29,6 +29,7 @@ static int open_object(struct cowbd_pool *p, const char *name, bool read_only,
 	c->size = o->size;
 	c->writable = o->kind == OBJECT_VOLUME && !read_only && !p->e.read_only;
 	o->clients++;
+	o->idle_ns = 0;
 	c->next = p->clients;
 	p->clients = c;
 	p->nclients++;

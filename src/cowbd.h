@@ -73,6 +73,8 @@ struct cowbd_open_options {
 	uint64_t cache_bytes; /* metadata cache; 0: 64 MiB */
 	const char *run_dir;  /* where the tail may go; NULL: cowbd_run_dir() */
 	unsigned wait_ms;     /* for the pool's lock */
+	/* how long an ephemeral volume stays after its last client, or after opening; 0: 60 s */
+	unsigned ephemeral_ms;
 };
 
 /* Opens and recovers a pool.  No threads run yet: until cowbd_start, commits and reclaim happen
@@ -137,6 +139,7 @@ COWBD_PUBLIC void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *
 
 enum cowbd_kind { COWBD_VOLUME = 1, COWBD_SNAPSHOT = 2 };
 enum cowbd_label { COWBD_LABEL_NONE, COWBD_LABEL_CRASH, COWBD_LABEL_FLUSHED, COWBD_LABEL_FROZEN };
+/* EPHEMERAL: a throw-away clone, which the workers remove some time after its last client has gone. */
 enum { COWBD_FLAG_BEFORE_ROLLBACK = 1, COWBD_FLAG_EPHEMERAL = 2 };
 
 struct cowbd_object {

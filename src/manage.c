@@ -558,6 +558,41 @@ int cowbd_remove(struct cowbd_pool *p, const char *const *names, size_t n, unsig
 	return r;
 }
 
+/* ---- ephemeral volumes ----------------------------------------------------------------------------------------------------- */
+
+/* Whoever opens one, or takes a snapshot of it, keeps it: looked at under the lock that both need. */
+static bool is_idle(struct object *o, const struct command *c, uint64_t now)
+{
+	if (!(o->flags & OBJECT_EPHEMERAL) || o->clients || o->nsnapshots || o->unsettled)
+		return false;
+	if (!o->idle_ns)
+		o->idle_ns = now;
+	return now - o->idle_ns >= c->p->ephemeral_ns;
+}
+
+static int build_drop(struct command *c, void *opaque)
+{
+	const struct catalog *cat = c->p->cat;
+	const uint64_t *now = opaque;
+	int r = 0;
+
+	for (size_t i = 0; i <= cat->mask && r == 0; i++)
+		for (struct object *o = cat->by_id[i]; o && r == 0; o = o->next_id)
+			if (is_idle(o, c, *now))
+				r = add(c, &(struct record){.type = REC_DELETE, .object = o->id});
+	return r;
+}
+
+int manage_drop_ephemeral(struct cowbd_pool *p, uint64_t now)
+{
+	bool any;
+
+	metalock_shared(&p->e.lock);
+	any = p->cat->nephemeral > 0;
+	metalock_drop(&p->e.lock);
+	return any ? run(p, build_drop, &now, false, COWBD_NO_WAIT) : 0;
+}
+
 /* ---- rename -------------------------------------------------------------------------------------------------------------- */
 
 struct rename_args {

@@ -12,6 +12,7 @@
 #include "check.h"
 
 #define CACHE_DEFAULT (UINT64_C(64) << 20)
+#define EPHEMERAL_MS 60000u
 #define CACHE_MIN (UINT64_C(1) << 20)
 #define CLOSE_RECLAIM_NS UINT64_C(2000000000)
 
@@ -82,6 +83,8 @@ static int new_pool(struct store *s, const char *path, const struct cowbd_open_o
 	p->e.taint = super_taint;
 	p->e.wake = worker_wake;
 	p->flags = opt->flags;
+	p->ephemeral_ns =
+		(opt->ephemeral_ms ? opt->ephemeral_ms : EPHEMERAL_MS) * UINT64_C(1000000);
 	p->cache_bytes = MAX(opt->cache_bytes ? opt->cache_bytes : CACHE_DEFAULT, CACHE_MIN);
 	snprintf(p->path, sizeof p->path, "%s", path);
 	snprintf(p->tail_state, sizeof p->tail_state, "off: read-only");

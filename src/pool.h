@@ -32,6 +32,7 @@ struct cowbd_pool {
 	unsigned flags; /* COWBD_OPEN_... */
 	uint64_t cache_bytes;
 	char run_dir[256];
+	uint64_t ephemeral_ns; /* how long an ephemeral volume stays without clients */
 
 	pthread_mutex_t manage; /* one management command at a time */
 	uint64_t attempts;      /* tries to build commands; under e.lock */
@@ -121,6 +122,12 @@ int reclaim_make_space(struct engine *e) MUST_CHECK;
 /* ---- worker.c ---- */
 void worker_wake(struct engine *e);
 void workers_stop(struct cowbd_pool *p);
+
+/* ---- manage.c ---- */
+
+/* Removes the ephemeral volumes that had no client for p->ephemeral_ns, by the scans of who calls
+ * this now and then.  now: of now_ns(). */
+int manage_drop_ephemeral(struct cowbd_pool *p, uint64_t now) MUST_CHECK;
 
 /* ---- client.c ---- */
 

@@ -4,7 +4,8 @@
  *
  *	committer     each second: pending records become durable; falls are let go
  *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
- *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back, paced
+ *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back, paced; removes
+ *	              ephemeral volumes that nobody has open any more
  *
  * All of them only call what any other thread may call as well.
  */
@@ -128,11 +129,22 @@ static void prepare_ahead(struct cowbd_pool *p, uint64_t *last_seq)
 	*last_seq = seq;
 }
 
+/* Often enough that what is said of the time is true within an eighth. */
+static void drop_ephemeral(struct cowbd_pool *p, uint64_t *next)
+{
+	uint64_t now = now_ns();
+
+	if (now < *next)
+		return;
+	(void)!manage_drop_ephemeral(p, now);
+	*next = now + MIN(p->ephemeral_ns / 8, COMMIT_NS * 5);
+}
+
 static void *reclaimer(void *opaque)
 {
 	struct cowbd_pool *p = opaque;
 	struct engine *e = &p->e;
-	uint64_t last_seq = 0, busy = now_ns();
+	uint64_t last_seq = 0, busy = now_ns(), next_drop = 0;
 	unsigned seen = 0;
 	int r = 0;
 
@@ -142,6 +154,7 @@ static void *reclaimer(void *opaque)
 		if (atomic_load(&e->failed))
 			continue;
 		prepare_ahead(p, &last_seq);
+		drop_ephemeral(p, &next_drop);
 		r = reclaim_some(p);
 		if (r > 0) {
 			busy = now_ns();

@@ -134,6 +134,7 @@ script_tests = \
 	tests/nbd/cut_busy.sh \
 	tests/nbd/daemon.sh \
 	tests/nbd/default_export.sh \
+	tests/nbd/ephemeral.sh \
 	tests/nbd/exports.sh \
 	tests/nbd/extents.sh \
 	tests/nbd/fio.sh \

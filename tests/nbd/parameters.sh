@@ -14,6 +14,7 @@ bad 'no pool given'
 bad 'unknown parameter colour=red' "pool=$pool" colour=red
 bad 'more than one pool' "pool=$pool" "pool=$pool"
 bad 'at least 1M' "pool=$pool" cache=5
+bad '1 to 86400' "pool=$pool" ephemeral=0
 bad 'auto or sync' "pool=$pool" io=fast
 bad 'on-full=error' "pool=$pool" on-full=hold
 bad 'nothere' "pool=$TEST_DIR/nothere"

@@ -472,6 +472,47 @@ START_TEST(resize_refuses_what_can_not_be)
 }
 END_TEST
 
+/* ---- ephemeral volumes -------------------------------------------------------------------- */
+
+/* A minute in the terms of the test's own clock. */
+#define MINUTE UINT64_C(60000000000)
+
+START_TEST(an_ephemeral_clone_goes_a_minute_after_its_last_client)
+{
+	uint64_t now = now_ns();
+	struct cowbd_client *c;
+
+	volume_with("v", MIB, 1);
+	ck_assert_ok(snapshot(p, "v@s"));
+	ck_assert_ok(cowbd_clone(p, "v@s", (const char *[]){"e", "f"}, 2, COWBD_FLAG_EPHEMERAL, 0));
+	ck_assert_ok(clone_one(p, "v@s", "lasting"));
+	ck_assert_ok(snapshot(p, "f@kept"));
+	ck_assert_ok(manage_drop_ephemeral(p, now));
+	ck_assert_ok(manage_drop_ephemeral(p, now + MINUTE - 1));
+	ck_assert(exists(p, "e"));
+
+	/* a client, however long, begins the time anew */
+	c = attach(p, "e");
+	ck_assert_ok(manage_drop_ephemeral(p, now + 10 * MINUTE));
+	write_fill(c, 0, MIB, 2);
+	cowbd_client_close(c);
+	ck_assert_ok(manage_drop_ephemeral(p, now + 20 * MINUTE));
+	ck_assert_ok(manage_drop_ephemeral(p, now + 21 * MINUTE - 1));
+	ck_assert(exists(p, "e"));
+	ck_assert_ok(manage_drop_ephemeral(p, now + 21 * MINUTE));
+	ck_assert(!exists(p, "e"));
+
+	/* what has a snapshot is of use to somebody; what is not ephemeral stays anyway */
+	ck_assert(exists(p, "f"));
+	ck_assert(exists(p, "lasting"));
+	ck_assert_ok(remove_one(p, "f@kept", 0));
+	ck_assert_ok(manage_drop_ephemeral(p, now + 22 * MINUTE));
+	ck_assert(exists(p, "f"));
+	ck_assert_ok(manage_drop_ephemeral(p, now + 23 * MINUTE));
+	ck_assert(!exists(p, "f"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("manage");
@@ -500,6 +541,7 @@ int main(void)
 	tcase_add_test(t, resize_up_brings_zeros_even_after_a_shrink);
 	tcase_add_test(t, resize_down_cuts_mapped_blocks_off_only_when_forced);
 	tcase_add_test(t, resize_refuses_what_can_not_be);
+	tcase_add_test(t, an_ephemeral_clone_goes_a_minute_after_its_last_client);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
