@@ -6,6 +6,7 @@
  */
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,7 +178,8 @@ int main(int argc, char **argv)
 	struct getopt_tables t = {.shorts = "+:"};
 	int first, status;
 
-	setlocale(LC_CTYPE, ""); /* widths and lines of tables; numbers stay as they are */
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is a full pool, not our death */
+	setlocale(LC_CTYPE, "");  /* widths and lines of tables; numbers stay as they are */
 	add_options(&t, global_options);
 	status = read_options(&c, argc, argv, &t, &first);
 	if (status)

@@ -473,6 +473,7 @@ static void cowbd_plugin_cleanup(void)
 static void cowbd_plugin_load(void)
 {
 	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	signal(SIGXFSZ, SIG_IGN); /* EFBIG instead, which is a full pool */
 }
 
 static void cowbd_plugin_unload(void)

@@ -224,11 +224,23 @@ static int allocate(int fd, int mode, uint64_t offset, uint64_t length)
 	return ret < 0 ? -errno : 0;
 }
 
+/* Writes beyond this limit fail, and send SIGXFSZ, inside the file too; ftruncate doesn't fail, it kills. */
+static bool beyond_limit(uint64_t end)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && end > limit.rlim_cur;
+}
+
 static int file_prealloc(struct store *s, uint64_t offset, uint64_t length)
 {
 	struct file *f = file_of(s);
 
-	return f->device ? 0 : allocate(f->io.data_fd, 0, offset, length);
+	if (f->device)
+		return 0;
+	if (beyond_limit(offset + length))
+		return -EFBIG;
+	return allocate(f->io.data_fd, 0, offset, length);
 }
 
 static int file_discard(struct store *s, uint64_t offset, uint64_t length)
@@ -259,10 +271,7 @@ static int grow_device(struct file *f, uint64_t size)
 
 static int grow_file(struct file *f, uint64_t size)
 {
-	struct rlimit limit;
-
-	/* Beyond this limit ftruncate doesn't fail, it kills (SIGXFSZ). */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur)
+	if (beyond_limit(size))
 		return -EFBIG;
 	return ftruncate(f->io.data_fd, (off_t)size) < 0 ? -errno : 0;
 }

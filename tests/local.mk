@@ -63,6 +63,7 @@ fault_wrap = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
 # What the scripts call.
 test_tools = \
+	tests/fault/no_uring \
 	tests/kill/writer \
 	tests/crash/logwrites \
 	tests/nbd/talk
@@ -120,6 +121,8 @@ script_tests = \
 	tests/crash/logwrites.sh \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
+	tests/fault/file_size_limit.sh \
+	tests/fault/no_uring.sh \
 	tests/kill/cycles.sh \
 	tests/kill/fio.sh \
 	tests/kill/sees.sh \
@@ -176,6 +179,7 @@ EXTRA_DIST += $(script_tests) \
 check_PROGRAMS += $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(test_tools)
 TESTS = $(unit_tests) $(tiny_tests) $(model_tests) $(crash_tests) $(fault_tests) $(fuzz_tests) $(script_tests)
 LDADD = src/libcowbd-test.la $(CHECK_LIBS)
+tests_fault_no_uring_LDADD =
 tests_kill_writer_SOURCES = tests/kill/writer.c tests/kill/ledger.c tests/kill/ledger.h
 tests_kill_writer_LDADD = $(LIBNBD_LIBS)
 tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
@@ -279,10 +283,12 @@ check-model: $(model_tests)
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
-# N kills of a daemon under load; the totals go to kill.json.
+# N kills of a daemon under load.
 soak-kill: all $(test_tools)
-	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.json' TEST_TIMEOUT=36000 \
+	rm -f kill.figures
+	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.figures' TEST_TIMEOUT=36000 \
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
+	$(srcdir)/scripts/reliability note kill <kill.figures
 .PHONY: check-unit check-model check-valgrind soak-kill
 
 # Fuzzes each target for FUZZ_SECONDS with clang's libFuzzer: see tests/fuzz/run.sh.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # cycles.sh - killed again and again under load, the daemon loses nothing that it answered
 #
-# KILL_CYCLES: how often (10); KILL_SEED: of all that is random; KILL_REPORT: a file for the totals, as JSON.
+# KILL_CYCLES: how often (10); KILL_SEED: of all that is random; KILL_REPORT: a file for the totals.
 . "$top_srcdir/tests/nbd/functions.sh"
 
 WRITER=$top_builddir/tests/kill/writer

@@ -5,7 +5,7 @@
  *	writer run LEDGER SOCKET PID SEED	writes, and changes names and snapshots by the command, until PID is dead
  *	writer verify LEDGER SOCKET killed|lost	compares all that is served with the ledger; the next cycle begins
  *	writer count LEDGER WHAT		adds one to a total: kills, kills_in_recovery ...
- *	writer report LEDGER			prints the totals as JSON
+ *	writer report LEDGER			prints the totals for scripts/reliability
  *
  * `lost`: the volatile tail was thrown away.  The command is $COWBD, its pool $COWBD_POOL.  Status 0, or 1 when
  * something acknowledged is missing, or something is there that can't be; the reason is on standard output.
@@ -805,25 +805,26 @@ static int verify(enum cover cover)
 static const struct {
 	const char *name;
 	size_t offset;
+	const char *figure; /* what scripts/reliability calls it */
 } total[] = {
-#define TOTAL(name)                                                                                \
+#define TOTAL(name, figure)                                                                        \
 	{                                                                                          \
-#name, offsetof(struct totals, name)                                               \
+#name, offsetof(struct totals, name), figure                                       \
 	}
-	TOTAL(cycles),
-	TOTAL(kills),
-	TOTAL(kills_in_recovery),
-	TOTAL(kills_in_init),
-	TOTAL(kills_in_repair),
-	TOTAL(tails_lost),
-	TOTAL(writes_answered),
-	TOTAL(clears_answered),
-	TOTAL(flushes_answered),
-	TOTAL(unanswered),
-	TOTAL(commands_answered),
-	TOTAL(commands_unanswered),
-	TOTAL(sectors_judged),
-	TOTAL(snapshots_judged),
+	TOTAL(cycles, "kill cycles with nothing lost"),
+	TOTAL(kills, "kills under load"),
+	TOTAL(kills_in_recovery, "kills in or right after recovery"),
+	TOTAL(kills_in_init, "kills of init"),
+	TOTAL(kills_in_repair, "kills of check --repair"),
+	TOTAL(tails_lost, "cycles with the volatile tail thrown away"),
+	TOTAL(writes_answered, "writes answered"),
+	TOTAL(clears_answered, "zeros and trims answered"),
+	TOTAL(flushes_answered, "flushes answered"),
+	TOTAL(unanswered, "requests cut off"),
+	TOTAL(commands_answered, "management commands answered"),
+	TOTAL(commands_unanswered, "management commands cut off"),
+	TOTAL(sectors_judged, "sectors compared"),
+	TOTAL(snapshots_judged, "snapshots under load judged"),
 };
 #define TOTALS (sizeof total / sizeof total[0])
 
@@ -844,9 +845,9 @@ static int count(const char *what)
 
 static int report(void)
 {
+	printf("# A daemon killed under load (make soak-kill)\n< 300 %s\n", total[0].figure);
 	for (unsigned i = 0; i < TOTALS; i++)
-		printf("%s\"%s\": %" PRIu64 "%s\n", i ? "  " : "{ ", total[i].name, *total_at(i),
-		       i + 1 < TOTALS ? "," : " }");
+		printf("+ %" PRIu64 " %s\n", *total_at(i), total[i].figure);
 	return 0;
 }
 

@@ -21,10 +21,11 @@ new_pool() {
 	"$COWBD" init "$pool" --size 256M "$@" >/dev/null
 }
 
-# serve [ARG...]: serves it on $sock; returns when clients may come.  Log: server.log.
+# serve [ARG...]: serves it on $sock; returns when clients may come.  Log: server.log.  SERVE_WRAPPER: runs nbdkit.
 serve() {
 	rm -f "$sock"
-	nbdkit -f -U "$sock" "$COWBD_PLUGIN" "pool=$pool" "$@" >>"$TEST_DIR/server.log" 2>&1 &
+	# shellcheck disable=SC2086 # list of words
+	${SERVE_WRAPPER:-} nbdkit -f -U "$sock" "$COWBD_PLUGIN" "pool=$pool" "$@" >>"$TEST_DIR/server.log" 2>&1 &
 	server=$!
 	wait_for 20 server_is_there
 	kill -0 "$server" 2>/dev/null || fail "nbdkit ended: $(cat "$TEST_DIR/server.log")"
@@ -61,6 +62,36 @@ control_socket() {
 	set -- "$COWBD_RUNDIR"/*-*-*-*-*.ctl
 	[ $# -eq 1 ] && [ -S "$1" ] || fail "no control socket"
 	echo "$1"
+}
+
+# on_full_error: the parameter for a pool that answers ENOSPC when it is full, if it would wait otherwise.
+on_full_error() {
+	nbdkit "$COWBD_PLUGIN" --dump-plugin | sed -n 's/^cowbd_on_full=.*error.*/on-full=error/p'
+}
+
+# fill VOLUME MIB: writes so much of it, in order, until the pool is full; the error must be ENOSPC, and some must fit: $filled MiB.
+fill() {
+	{
+		echo "connect a $(uri "$1")"
+		seq 0 $(($2 - 1)) | awk '{ print "write a", $1 * 1048576, 1048576, $1 % 250 + 1 }'
+	} >fill.script
+	if talk <fill.script 2>fill.out; then
+		fail "$2 MiB fit"
+	fi
+	filled=$(($(sed -n 's/^talk: line \([0-9]*\):.*/\1/p' fill.out) - 2))
+	[ $filled -gt 20 ] || fail "only $filled MiB fit: $(cat fill.out)"
+	grep -q 'No space left on device' fill.out || fail "not ENOSPC: $(cat fill.out)"
+}
+
+# in_place_works VOLUME: of one that fill filled: all that was written is there, and can be written again.
+in_place_works() {
+	{
+		echo "connect a $(uri "$1")"
+		seq 0 $((filled - 1)) | awk '{ print "read a", $1 * 1048576, 1048576, $1 % 250 + 1 }'
+		echo "write a 0 20000000 77"
+		echo "flush a"
+		echo "read a 0 20000000 77"
+	} | talk
 }
 
 # random_file NAME BYTES: makes one.
