@@ -17,6 +17,8 @@
  * of these flushes is told apart.  A load that wrote ends with a flush (unless --no-end-flush), whose time is
  * in `seconds`; `ack_seconds` is the time without it.
  *
+ * --series adds how many requests were answered in each 10 ms from `start`, an instant of the monotonic clock.
+ *
  * Ends after --seconds, or when --requests were answered, whichever is first; `--requests all` is
  * once through the range.
  */
@@ -35,6 +37,8 @@
 
 #define DEPTH_MAX 1024u
 #define LINES_MAX 1024u
+#define SERIES_MAX 60000u
+#define SERIES_NS UINT64_C(10000000)
 
 enum operation { OP_WRITE, OP_READ, OP_MIXED, OP_TRIM, OP_ZERO, OP_NONE };
 enum order { ORDER_ONCE, ORDER_RANDOM, ORDER_SEQUENTIAL };
@@ -50,7 +54,7 @@ static struct {
 	uint64_t block, stride, offset, range, requests, seed;
 	unsigned depth, lines, flush_every, read_percent;
 	double seconds, rate;
-	bool all, end_flush;
+	bool all, end_flush, series;
 } opt = {.export = "",
 	 .operation = OP_WRITE,
 	 .order = ORDER_ONCE,
@@ -155,6 +159,7 @@ struct line {
 static uint32_t *order_of_blocks; /* ORDER_ONCE: shared by all lines */
 static uint64_t blocks;           /* in the range */
 static uint64_t start_ns;
+static atomic_uint_fast32_t series[SERIES_MAX]; /* answers in each SERIES_NS */
 static pthread_barrier_t all_connected;
 static atomic_uint_fast64_t requests_begun;
 
@@ -210,10 +215,13 @@ static int answered(void *opaque, int *error)
 {
 	struct request *r = opaque;
 	struct line *l = r->line;
+	uint64_t now = now_ns(), step = (now - start_ns) / SERIES_NS;
 
 	if (*error)
 		errx(1, "a request failed: %s", strerror(*error));
-	histogram_add(r->is_read ? &l->reads : &l->writes, now_ns() - r->begun_ns);
+	histogram_add(r->is_read ? &l->reads : &l->writes, now - r->begun_ns);
+	if (opt.series && step < SERIES_MAX)
+		atomic_fetch_add_explicit(&series[step], 1, memory_order_relaxed);
 	r->busy = false;
 	l->in_flight--;
 	l->done++;
@@ -352,7 +360,7 @@ static void init_line(struct line *l, unsigned number)
 
 static bool writes_something(void)
 {
-	return opt.operation != OP_READ;
+	return opt.operation != OP_READ; /* OP_NONE too: a flush alone */
 }
 
 static void *run_line(void *opaque)
@@ -398,6 +406,17 @@ static void find_range(struct line *first)
 		make_order();
 }
 
+static void add_series(json_t *o, uint64_t end)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; i < SERIES_MAX && start_ns + i * SERIES_NS < end; i++)
+		json_array_append_new(list, json_integer((json_int_t)series[i]));
+	json_object_set_new(o, "start", json_real((double)start_ns / 1e9));
+	json_object_set_new(o, "series_seconds", json_real((double)SERIES_NS / 1e9));
+	json_object_set_new(o, "series", list);
+}
+
 static void print_result(struct line *lines, double cpu)
 {
 	struct histogram *all = calloc(3, sizeof *all);
@@ -421,6 +440,8 @@ static void print_result(struct line *lines, double cpu)
 			      "write_latency", histogram_json(&all[0]), "read_latency",
 			      histogram_json(&all[1]), "flush_latency", histogram_json(&all[2]));
 
+	if (o && opt.series)
+		add_series(o, end);
 	if (!o || json_dumpf(o, stdout, JSON_INDENT(1)) < 0)
 		errx(1, "can't print the result");
 	putchar('\n');
@@ -470,7 +491,8 @@ enum {
 	O_READS,
 	O_SECONDS,
 	O_RATE,
-	O_NO_END_FLUSH
+	O_NO_END_FLUSH,
+	O_SERIES
 };
 
 static const struct option options[] = {{"socket", 1, NULL, O_SOCKET},
@@ -490,6 +512,7 @@ static const struct option options[] = {{"socket", 1, NULL, O_SOCKET},
 					{"seconds", 1, NULL, O_SECONDS},
 					{"rate", 1, NULL, O_RATE},
 					{"no-end-flush", 0, NULL, O_NO_END_FLUSH},
+					{"series", 0, NULL, O_SERIES},
 					{NULL, 0, NULL, 0}};
 
 static void take_option(int o, const char *text)
@@ -515,6 +538,7 @@ static void take_option(int o, const char *text)
 	case O_SECONDS: opt.seconds = strtod(text, NULL); break;
 	case O_RATE: opt.rate = strtod(text, NULL); break;
 	case O_NO_END_FLUSH: opt.end_flush = false; break;
+	case O_SERIES: opt.series = true; break;
 	default: exit(64);
 	}
 }

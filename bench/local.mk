@@ -19,11 +19,13 @@ bench_load_LDADD = src/libcowbd.la $(JANSSON_LIBS) $(LIBNBD_LIBS)
 EXTRA_DIST += \
 	bench/compare \
 	bench/comparison/__init__.py \
+	bench/comparison/clients.py \
 	bench/comparison/loads.py \
 	bench/comparison/machine.py \
 	bench/comparison/peers.py \
 	bench/comparison/peers_copy.py \
-	bench/comparison/report.py
+	bench/comparison/report.py \
+	bench/comparison/special.py
 
 # cowbd and its peers, side by side: make bench BENCH='--full'
 bench: all bench/load

@@ -1,89 +1,173 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """loads.py - what is measured: each load, its peers, and how one cell (load, peer, round) is run
 
-A figure of a cell is one number; a cell may give several.  `rate` counts requests a second until the last
-answer, `durable_rate` until everything is durable: the final flush is in it.
+A cell holds figures by name.  `rate` counts requests a second until the last answer, `durable_rate` until all is
+durable: the flush at the end is in it.  bytes_rate and durable_bytes_rate likewise.
 """
 
 import os
+import time
 
+from . import clients
+
+REFERENCE = ["cowbd", "null", "file"]
 SNAPSHOTTERS = ["cowbd", "cowbd-prealloc", "qcow2", "qcow2-none", "qcow2-overlay", "qcow2-subclusters", "xfs", "btrfs",
                 "cow-filter", "cow-filter-4k", "nbd-server", "dm-thin"]
+IN_SHORT = {"cowbd", "null", "file", "file-dir", "qcow2", "xfs"}  # of the peers, in short mode and the smoke run
 
 
 class Load:
-    """One row: a load of bench/load on the volume, perhaps as first writes after a snapshot."""
+    """One load on the volume, perhaps as first writes after a snapshot.
 
-    def __init__(self, name, group, title, args, peers, warm=True, snapshot=False, threads=4, figure="rate", requests="requests"):
+    group: loads of one group run in the same rounds, so that their ratios hold.  figure: the one that the picture and the
+    targets look at.  short: in short mode too.  once: called with (peer, setting) before the first round.
+    """
+
+    def __init__(self, name, group, title, load, peers, snapshot=False, threads=4, figure="rate", short=False, own=False,
+                 once=None):
         self.name = name
-        self.group = group  # loads of one group run in the same rounds, so that their ratios hold
+        self.group = group
         self.title = title
-        self.args = [str(a) for a in args]
+        self.load = load
         self.peers = peers
         self.snapshot = snapshot
-        self.warm = warm
         self.threads = threads
-        self.figure = figure  # the one that the picture and the targets look at
-        self.requests = requests  # what is counted, for the table
+        self.figure = figure
+        self.short = short
+        self.own = own
+        self.once = once
 
-    def run(self, peer, setting, round_number):
+    def describe(self):
+        return {"title": self.title, "figure": self.figure, "threads": self.threads, "load": self.load,
+                "snapshot": self.snapshot, "client": "fio" if clients.fio_can(self.load) and not self.own else "bench/load"}
+
+    def run(self, peer, setting, number):
+        """One cell."""
         peer.serve(self.threads)
-        if self.snapshot:
+        cell = {}
+        if self.snapshot and peer.can_snapshot:
+            begin = time.monotonic()
             peer.snapshot()
-        if self.warm:
-            peer.warm()
-        cell = self.measure(peer, setting, round_number)
-        cell["round"] = round_number
-        if self.snapshot:
+            cell["snapshot_seconds"] = time.monotonic() - begin
+        peer.warm()
+        cell.update(self.measure(peer, setting, number))
+        if self.snapshot and peer.can_snapshot:
             peer.forget()
         return cell
 
-    def measure(self, peer, setting, round_number):
-        server = peer.server
-        cpu, written = server.cpu_seconds(), server.written_bytes()
-        out = peer.load("--seconds", str(setting.seconds), "--seed", str(round_number + 1), *self.args)
-        requests = max(out["requests"], 1)
-        cell = {
-            "rate": out["requests"] / out["ack_seconds"],
-            "durable_rate": out["requests"] / out["seconds"],
-            "bytes_rate": out["bytes"] / out["ack_seconds"],
-            "durable_bytes_rate": out["bytes"] / out["seconds"],
-            "end_flush_seconds": out["end_flush_seconds"],
-            "server_cpu_us": (server.cpu_seconds() - cpu) / requests * 1e6,
-            "client_cpu_us": out["client_cpu_seconds"] / requests * 1e6,
-            "written_per_byte": (server.written_bytes() - written) / max(out["bytes"], 1),
-            "peak_memory": server.peak_memory(),
-            "load_average": os.getloadavg()[0],
-        }
-        for kind in ("write", "read", "flush"):
-            latency = out[kind + "_latency"]
-            if latency["n"]:
-                for part in ("p50_us", "p99_us", "p999_us", "max_us"):
-                    cell["%s_%s" % (kind, part)] = latency[part]
+    def measure(self, peer, setting, number):
+        used = Usage(peer)
+        out = clients.measure(peer, self.load, setting.seconds, number + 1, self.own or setting.client == "own")
+        cell = figures(out)
+        cell.update(used.since(out))
         return cell
 
 
-def random_write(depth, *more):
+class Usage:
+    """What the server has used, from here on."""
+
+    def __init__(self, peer):
+        self.server = peer.server
+        self.cpu = self.server.cpu_seconds()
+        self.written = self.server.written_bytes()
+
+    def since(self, out):
+        return {
+            "server_cpu_us": (self.server.cpu_seconds() - self.cpu) / max(out["requests"], 1) * 1e6,
+            "written_per_byte": (self.server.written_bytes() - self.written) / max(out["bytes"], 1),
+            "peak_memory": self.server.peak_memory(),
+            "load_average": os.getloadavg()[0],
+        }
+
+
+def figures(out):
+    """The result of a client as figures of a cell."""
+    cell = {
+        "rate": out["requests"] / out["ack_seconds"],
+        "bytes_rate": out["bytes"] / out["ack_seconds"],
+        "client_cpu_us": out["client_cpu_seconds"] / max(out["requests"], 1) * 1e6,
+    }
+    if out["write_latency"]["n"]:
+        cell["durable_rate"] = out["requests"] / out["seconds"]
+        cell["durable_bytes_rate"] = out["bytes"] / out["seconds"]
+        cell["end_flush_seconds"] = out["end_flush_seconds"]
+    for kind in ("write", "read", "flush"):
+        latency = out[kind + "_latency"]
+        if latency["n"]:
+            for part in ("p50_us", "p99_us", "p999_us", "max_us"):
+                cell["%s_%s" % (kind, part)] = latency[part]
+    return cell
+
+
+def write(depth, block=4096, **more):
     """Each block at most once, so that after a snapshot each is a first write."""
-    return ["--op", "write", "--order", "once", "--block", 4096, "--depth", depth, "--requests", "all", *more]
+    return dict(op="write", order="once", block=block, depth=depth, **more)
 
 
-def random_read(depth):
-    return ["--op", "read", "--order", "random", "--block", 4096, "--depth", depth]
+def read(depth):
+    return dict(op="read", order="random", block=4096, depth=depth)
 
 
-REFERENCE = ["cowbd", "null", "file"]
+def sequential(op):
+    return dict(op=op, order="seq", block=256 << 10, depth=4)
 
-LOADS = [
-    Load("write-d16", "main", "random 4 KiB write, depth 16", random_write(16), REFERENCE + [
-        "qcow2", "qcow2-none", "cowbd-direct", "xfs", "btrfs"]),
-    Load("after-d16", "main", "first 4 KiB writes after a snapshot, depth 16", random_write(16), SNAPSHOTTERS,
+
+MIXED = dict(op="mixed", order="random", block=4096, depth=16, reads=70)
+
+SIMPLE = [
+    Load("write-d16", "main", "random 4 KiB write, depth 16", write(16), REFERENCE + [
+        "qcow2", "qcow2-none", "cowbd-direct", "xfs", "btrfs", "dm-thin"], short=True),
+    Load("after-d16", "main", "random 4 KiB write, depth 16, first writes after a snapshot", write(16), SNAPSHOTTERS,
+         snapshot=True, short=True),
+    Load("write-d16-t16", "threads", "random 4 KiB write, depth 16, 16 threads", write(16), REFERENCE, threads=16,
+         short=True),
+    Load("after-d16-t16", "threads", "the same, first writes after a snapshot", write(16), ["cowbd"], threads=16,
          snapshot=True),
-    Load("write-d16-t16", "threads", "random 4 KiB write, depth 16, 16 threads", random_write(16), REFERENCE,
-         threads=16),
-    Load("write-d1", "depths", "random 4 KiB write, depth 1", random_write(1), REFERENCE),
-    Load("write-d64", "depths", "random 4 KiB write, depth 64", random_write(64), REFERENCE),
-    Load("read-d1", "depths", "random 4 KiB read, depth 1", random_read(1), REFERENCE),
-    Load("read-d16", "depths", "random 4 KiB read, depth 16", random_read(16), REFERENCE + ["qcow2"]),
-    Load("read-d64", "depths", "random 4 KiB read, depth 64", random_read(64), REFERENCE),
+    Load("write-own", "client", "random 4 KiB write, depth 16, by bench/load instead of fio", write(16), REFERENCE, own=True),
+    Load("write-d1", "depths", "random 4 KiB write, depth 1", write(1), REFERENCE),
+    Load("write-d64", "depths", "random 4 KiB write, depth 64", write(64), REFERENCE),
+    Load("after-d1", "depths", "random 4 KiB write, depth 1, first writes after a snapshot", write(1), ["cowbd", "xfs"],
+         snapshot=True),
+    Load("after-d64", "depths", "random 4 KiB write, depth 64, first writes after a snapshot", write(64), ["cowbd", "xfs"],
+         snapshot=True),
+    Load("read-d1", "reads", "random 4 KiB read, depth 1", read(1), REFERENCE),
+    Load("read-d16", "reads", "random 4 KiB read, depth 16", read(16), REFERENCE + ["qcow2"], short=True),
+    Load("read-d64", "reads", "random 4 KiB read, depth 64", read(64), REFERENCE),
+    Load("seq-write", "sequential", "sequential 256 KiB write, depth 4", sequential("write"), REFERENCE + ["qcow2"],
+         figure="bytes_rate", short=True),
+    Load("seq-read", "sequential", "sequential 256 KiB read, depth 4", sequential("read"), REFERENCE + ["qcow2"],
+         figure="bytes_rate", short=True),
+    Load("after-seq", "sequential", "sequential 256 KiB write, depth 4, after a snapshot",
+         dict(sequential("write"), order="once"), ["cowbd", "xfs"], snapshot=True, figure="bytes_rate"),
+    Load("mixed", "mixed", "70 % read, 30 % write, 4 KiB random, depth 16", MIXED, REFERENCE + ["qcow2"]),
+    Load("after-mixed", "mixed", "the same, after a snapshot", MIXED, ["cowbd", "xfs", "qcow2-subclusters"], snapshot=True),
+    Load("flush-each", "flush", "4 KiB write + flush each, depth 1", write(1, flush_every=1), ["cowbd", "file", "qcow2"],
+         short=True),
+    Load("after-flush-each", "flush", "4 KiB write + flush each, depth 1, after a snapshot", write(1, flush_every=1), [
+        "cowbd", "cowbd-prealloc", "qcow2", "qcow2-overlay", "xfs"], snapshot=True, short=True),
+    Load("flush-32", "flush", "4 KiB write, flush every 32, depth 16", write(16, flush_every=32),
+         ["cowbd", "file", "qcow2"]),
+    Load("after-flush-32", "flush", "4 KiB write, flush every 32, depth 16, after a snapshot", write(16, flush_every=32), [
+        "cowbd", "cowbd-prealloc", "qcow2", "xfs"], snapshot=True),
+    Load("four-clients", "clients", "random 4 KiB write, 4 connections of depth 4", write(4, connections=4),
+         REFERENCE + ["qcow2"]),
+    Load("after-512", "small", "512-byte writes, one a 4 KiB block, depth 16, after a snapshot",
+         write(16, block=512, stride=4096), ["cowbd", "xfs", "qcow2-subclusters"], snapshot=True),
+    Load("after-4k-in-64k", "small", "4 KiB writes, one a 64 KiB block, depth 16, after a snapshot",
+         write(16, stride=65536), ["cowbd-64k", "qcow2", "cow-filter"], snapshot=True),
+    Load("write-16g", "large", "random 4 KiB write, depth 16, volume 4 times as large", write(16),
+         ["cowbd@large", "file@large"]),
+    Load("read-16g", "large", "random 4 KiB read, depth 16, volume 4 times as large", read(16),
+         ["cowbd@large", "file@large"]),
+    Load("after-16g", "large", "first 4 KiB writes after a snapshot, depth 16, volume 4 times as large", write(16),
+         ["cowbd@large"], snapshot=True),
 ]
+
+# Groups whose peers have a volume each that the page cache holds once only: one peer after the other.
+ONE_PEER_AT_A_TIME = {"large"}
+
+
+def all_loads():
+    from . import special
+
+    return SIMPLE + special.SPECIAL

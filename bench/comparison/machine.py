@@ -33,11 +33,11 @@ def die_with_parent():
     os.setpgid(0, 0)  # our Ctrl-C is not theirs: they end in order
 
 
-def run(*args, env=None, check=True, stdin=None):
+def run(*args, env=None, check=True, cwd=None):
     """Runs a command to its end and returns its standard output."""
     args = [str(a) for a in args]
-    done = subprocess.run(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          input=stdin, preexec_fn=die_with_parent)
+    done = subprocess.run(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                          cwd=cwd, preexec_fn=die_with_parent)
     if check and done.returncode != 0:
         raise Failed("%s: status %d: %s" % (" ".join(args), done.returncode,
                                             (done.stderr or done.stdout).strip()[-400:]))
@@ -112,9 +112,16 @@ class Server:
 
     def written_bytes(self):
         """What it made the kernel owe the disk: pages dirtied, and direct writes."""
+        return self._io("write_bytes:")
+
+    def read_bytes(self):
+        """What it made the kernel read from the disk."""
+        return self._io("read_bytes:")
+
+    def _io(self, what):
         with open("/proc/%d/io" % self.pid) as f:
             for line in f:
-                if line.startswith("write_bytes:"):
+                if line.startswith(what):
                     return int(line.split()[1])
         return 0
 
@@ -260,7 +267,7 @@ class Bench:
             self.common.pop(name)[0].remove()
 
 
-def disk_sectors_written(device):
+def disk_bytes_written(device):
     """Bytes written to a block device since it was made."""
     with open("/sys/block/%s/stat" % os.path.basename(device)) as f:
         return int(f.read().split()[6]) * 512

@@ -10,37 +10,46 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 
-from .machine import Failed, Server, need, run, wait_for
+from .machine import GIB, MIB, Failed, Server, die_with_parent, need, run, wait_for
 
-FILL = ["--op", "write", "--order", "once", "--block", "64K", "--depth", "16", "--requests", "all"]
 WARM = ["--op", "read", "--order", "once", "--block", "64K", "--depth", "16", "--requests", "all"]
 
 
+def cached_bytes(paths):
+    out = run("fincore", "--bytes", "--noheadings", "--output", "RES", *paths, check=False)
+    return sum(int(n) for n in out.split())
+
+
 class Peer:
+    """name: CLASS or CLASS@VARIANT. @loop: its files on an ext4 of their own on a loop device; @seq: filled in order;
+    @large: a volume four times as large."""
+
     name = None
     title = None
     export = ""
     has_data = True
     needs_fill = True
+    can_snapshot = True
+    can_be_deep = False
+    flush_by_another_connection = True  # as NBD_FLAG_CAN_MULTI_CONN says
     space = 1.0  # how many times the volume's size it may take, without snapshots
     space_snapshot = 1.0  # and on top of it with one that is overwritten
 
-    def __init__(self, bench):
+    def __init__(self, bench, variant=""):
         self.bench = bench
+        self.variant = variant
         self.server = None
         self.threads = None
         self.options = []  # what is printed: how it is served
         self.undo_own = None
-
-    @property
-    def dir(self):
-        return os.path.join(self.bench.dir, self.name)
-
-    @property
-    def socket(self):
-        return os.path.join(self.bench.run_dir, self.name + ".sock")
+        self.volumes = set()
+        if variant:
+            self.name = self.name + "@" + variant
+        self.dir = os.path.join(bench.dir, self.name)
+        self.socket = os.path.join(bench.run_dir, self.name + ".sock")
 
     # ---- for subclasses
 
@@ -48,7 +57,15 @@ class Peer:
         """Raises Missing where it can't run."""
 
     def create(self):
-        os.mkdir(self.dir)
+        """Makes self.dir and what is in it; of self.size."""
+        self.make_dir()
+
+    def make_dir(self):
+        if self.variant == "loop":
+            self.dir, self.device, self.undo_own = self.bench.loop_file_system(
+                self.name, 4 * self.size + 2 * GIB, ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
+        else:
+            os.mkdir(self.dir)
 
     def command(self):
         raise NotImplementedError
@@ -60,26 +77,36 @@ class Peer:
         return Server(self.bench, args, lambda: os.path.exists(self.socket), self.environment())
 
     def snapshot(self):
+        """What is now stays, beside the volume, until forget()."""
         raise NotImplementedError
 
     def forget(self):
         pass
+
+    def backing_files(self):
+        """What the page cache holds the volume's data of."""
+        return [os.path.join(self.dir, name) for name in os.listdir(self.dir) if name != "lost+found"]
+
+    def complete(self):
+        """Nothing that the load caused is left to be written but by the kernel."""
 
     # ---- for loads
 
     def make(self, size):
         self.check()
         need("nbdkit")
-        self.size = size
+        self.size = 4 * size if self.variant == "large" else size
         if self.needs_fill:
-            self.bench.want_space(int(size * (self.space + self.space_snapshot)))
+            self.bench.want_space(int(self.size * (self.space + self.space_snapshot)))
         self.create()
-        self.prepare_fill()
-
-    def prepare_fill(self):
         if self.needs_fill:
             self.serve(4)
-            self.load(*FILL)
+            self.fill("")
+
+    def fill(self, export):
+        order = "seq" if self.variant == "seq" else "once"
+        self.load("--op", "write", "--order", order, "--block", "64K", "--depth", "16", "--requests", "all",
+                  export=export or self.export)
 
     def serve(self, threads):
         """Serves with so many threads (where it has that option), anew if it must."""
@@ -95,9 +122,20 @@ class Peer:
             self.bench.run_dir, "RUN").replace(self.bench.build, "BUILD") for a in args[1:]]
 
     def warm(self):
-        """Reads all of it once, in 64 KiB requests in random order: the same state of the page cache for all."""
-        if self.has_data:
+        """Reads all of it once, in 64 KiB requests in random order, unless the page cache has it: the same state for all."""
+        if self.has_data and cached_bytes(self.backing_files()) < 0.98 * self.size:
             self.load(*WARM)
+
+    def drop_cache(self):
+        """Takes the backing files out of the page cache, and nothing else."""
+        self.load("--op", "none")  # flushed: what is dirty stays in the cache
+        run("sync", "-f", self.dir)
+        for path in self.backing_files():
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
     def restart(self):
         threads = self.threads
@@ -113,6 +151,17 @@ class Peer:
         """Runs bench/load to its end: its result."""
         name = self.export if export is None else export
         return json.loads(run(self.bench.program("bench/load"), "--socket", self.socket, "--export", name, *args))
+
+    def fragment(self):
+        """Random 4 KiB writes over all of it, as first writes where the peer can fork."""
+        self.load("--op", "write", "--order", "once", "--block", "4K", "--depth", "16", "--requests", "all")
+
+    def export_of(self, volume):
+        """The export of a volume made by new_volume."""
+        return volume
+
+    def has_volume(self, name):
+        return name in self.volumes
 
     def remove(self):
         self.stop()
@@ -157,7 +206,7 @@ class Cowbd(Peer):
     name = "cowbd"
     title = "cowbd"
     export = "disk"
-    pool_factor = 4
+    pool_size = 64 * GIB  # sparse; a fixed size, so that the journal's is the same for all
     init_options = []
     serve_options = []
 
@@ -174,8 +223,11 @@ class Cowbd(Peer):
 
     def create(self):
         super().create()
-        self.cowbd("init", self.pool, "--size", max(int(self.size * self.pool_factor), 256 << 20), *self.init_options)
+        self.cowbd("init", self.pool, "--size", self.pool_bytes(), *self.init_options)
         self.cowbd("create", "disk", self.size)
+
+    def pool_bytes(self):
+        return self.pool_size
 
     def command(self):
         threads = ["--threads", self.threads] if self.threads else []
@@ -198,9 +250,29 @@ class Cowbd(Peer):
 
     def forget(self):
         self.cowbd("rm", "disk@bench")
-        self.wait_for_reclaim()
+        self.settle()
 
-    def wait_for_reclaim(self):
+    def snapshot_as(self, name, wait):
+        self.cowbd("snapshot", "disk@" + name, *([] if wait else ["--no-wait"]))
+
+    def delete_as(self, name):
+        self.cowbd("rm", "disk@" + name)
+
+    def forget_all(self, names):
+        if names:
+            self.cowbd("rm", *["disk@" + name for name in names])
+            self.settle()
+
+    def wait_until_reclaimed(self):
+        """Until the dying list is empty."""
+        control = self.control()
+        try:
+            wait_for("cowbd's reclaim", 120, lambda: control.ask("status")["dying"] == 0)
+        finally:
+            control.close()
+
+    def settle(self):
+        """Until nothing changes any more: reclaimed, and given back to the host."""
         seen = {}
 
         def quiet():
@@ -212,14 +284,60 @@ class Cowbd(Peer):
 
         wait_for("cowbd's reclaim", 120, quiet)
 
+    def complete(self):
+        self.restart()  # closing makes a checkpoint
+
+    def fragment(self):
+        self.snapshot()
+        super().fragment()
+        self.forget()
+
+    can_be_deep = True
+
+    def deepen(self, n):
+        """Until there are n snapshots, 16 blocks written between each two."""
+        have = sum(o["kind"] == "snapshot" for o in self.ask("ls")["objects"])
+        if have >= n:
+            return
+        control = self.control()
+        writer = subprocess.Popen([self.bench.program("bench/load"), "--socket", self.socket, "--export", "disk", "--order",
+                                   "random", "--rate", "8000", "--seed", str(n)], preexec_fn=die_with_parent,
+                                  stdout=subprocess.DEVNULL)
+        try:
+            for i in range(have, n):
+                control.ask("snapshot", names=["disk@deep%d" % i], no_wait=True)
+                time.sleep(0.002)
+        finally:
+            writer.terminate()
+            writer.wait()
+            control.close()
+
+    def new_volume(self, name, size):
+        self.cowbd("create", name, size)
+        self.volumes.add(name)
+
+    def remove_volume(self, name):
+        self.cowbd("rm", name)
+        self.volumes.discard(name)
+        self.settle()
+
+    def make_clones(self, prefix, n):
+        self.ask("clone", source="disk", names=["%s%d" % (prefix, i) for i in range(1, n + 1)])
+
+    def remove_clones(self, prefix, n):
+        self.ask("rm", names=["%s%d" % (prefix, i) for i in range(1, n + 1)])
+        self.settle()
+
 
 class CowbdPreallocated(Cowbd):
     name = "cowbd-prealloc"
     title = "cowbd, pool preallocated"
-    pool_factor = 2.5
-    init_options = ["--preallocate"]
+    init_options = ["--preallocate", "--journal-size", "64M"]  # the journal that the others have
     space = 2.5
     space_snapshot = 0.0
+
+    def pool_bytes(self):
+        return int(2.5 * self.size) + 256 * MIB
 
 
 class CowbdDirect(Cowbd):
@@ -255,6 +373,7 @@ class Null(Nbdkit):
     title = "nbdkit null"
     needs_fill = False
     has_data = False
+    can_snapshot = False
 
     def arguments(self):
         return ["null", self.size]
@@ -263,6 +382,7 @@ class Null(Nbdkit):
 class File(Nbdkit):
     name = "file"
     title = "nbdkit file"
+    can_snapshot = False
     space_snapshot = 0.0
 
     @property
@@ -276,6 +396,29 @@ class File(Nbdkit):
 
     def arguments(self):
         return ["file", self.path]
+
+
+class FileDir(File):
+    """nbdkit file with a directory: each file is an export."""
+
+    name = "file-dir"
+    title = "nbdkit file dir="
+    export = "disk.img"
+
+    def arguments(self):
+        return ["file", "dir=" + self.dir]
+
+    def export_of(self, volume):
+        return volume
+
+    def new_volume(self, name, size):
+        with open(os.path.join(self.dir, name), "x") as f:
+            f.truncate(size)
+        self.volumes.add(name)
+
+    def remove_volume(self, name):
+        os.unlink(os.path.join(self.dir, name))
+        self.volumes.discard(name)
 
 
 # ---- those that fork -------------------------------------------------------------------------------
@@ -342,10 +485,13 @@ class Qcow2Overlay(Qcow2):
     create_options = []
 
     def create(self):
-        os.mkdir(self.dir)
+        self.make_dir()
         self.base = self.bench.shared("qcow2-base", lambda: filled_qcow2(self.bench, self.size))
         self.bench.want_space(self.size)
         self.overlay()
+
+    def backing_files(self):
+        return [self.base.path]
 
     def overlay(self):
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", self.base.path, *self.create_options, self.path)
@@ -374,5 +520,5 @@ class Qcow2Subclusters(Qcow2Overlay):
 def all_peers():
     from . import peers_copy
 
-    return [Cowbd, CowbdPreallocated, CowbdDirect, Cowbd64K, Null, File, Qcow2, Qcow2None, Qcow2Overlay,
+    return [Cowbd, CowbdPreallocated, CowbdDirect, Cowbd64K, Null, File, FileDir, Qcow2, Qcow2None, Qcow2Overlay,
             Qcow2Subclusters] + peers_copy.ALL

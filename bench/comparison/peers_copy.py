@@ -5,18 +5,19 @@ import os
 import shutil
 import socket
 
-from .machine import GIB, Daemon, Missing, need, run
+from .machine import GIB, Daemon, Missing, need, run, wait_for
 from .peers import File, Nbdkit
 
 
 class Reflink(File):
     """nbdkit file on a file system that can share extents; the snapshot is `cp --reflink`, while it is served."""
 
+    can_snapshot = True
     space_snapshot = 1.0
     mkfs = None
 
     def create(self):
-        self.point, self.device, self.undo_own = self.bench.loop_file_system(
+        self.dir, self.device, self.undo_own = self.bench.loop_file_system(
             self.name, 3 * self.size + 2 * GIB, self.mkfs)
         self.new_file(self.path)
         os.truncate(self.path, self.size)
@@ -33,11 +34,61 @@ class Reflink(File):
         os.unlink(self.path + ".snapshot")
         run("sync", "-f", self.dir)
 
+    def snapshot_as(self, name, wait):
+        self.new_file(self.path + "." + name)
+        run("cp", "--reflink=always", self.path, self.path + "." + name)
+
+    def delete_as(self, name):
+        os.unlink(self.path + "." + name)
+
+    def forget_all(self, names):
+        for name in names:
+            self.delete_as(name)
+        self.settle()
+
+    def wait_until_reclaimed(self):
+        """XFS and btrfs free in the background, too: until the space is there."""
+        used = []
+
+        def steady():
+            s = os.statvfs(self.dir)
+            used.append(s.f_bfree)
+            return len(used) > 50 and used[-1] == used[-50]
+
+        wait_for("the space of a deleted file", 120, steady)
+
+    def settle(self):
+        run("sync", "-f", self.dir)
+
+    def fragment(self):
+        self.snapshot()
+        super().fragment()
+        self.forget()
+
 
 class Xfs(Reflink):
     name = "xfs"
     title = "XFS reflink behind nbdkit file"
     mkfs = ["mkfs.xfs", "-q", "-f", "-m", "reflink=1"]
+
+
+class XfsDir(Xfs):
+    """Each file of the directory is an export."""
+
+    name = "xfs-dir"
+    title = "XFS reflink behind nbdkit file dir="
+    export = "disk.img"
+
+    def arguments(self):
+        return ["file", "dir=" + self.dir]
+
+    def make_clones(self, prefix, n):
+        for i in range(1, n + 1):
+            run("cp", "--reflink=always", self.path, os.path.join(self.dir, "%s%d" % (prefix, i)))
+
+    def remove_clones(self, prefix, n):
+        for i in range(1, n + 1):
+            os.unlink(os.path.join(self.dir, "%s%d" % (prefix, i)))
 
 
 class Btrfs(Reflink):
@@ -64,6 +115,9 @@ class OverBase(Nbdkit):
         self.bench.want_space(2 * size)
         os.mkdir(self.dir)
         self.base = self.bench.shared("base", lambda: filled_file(self.bench, size))
+
+    def backing_files(self):
+        return [self.base.path]
 
     def snapshot(self):
         self.restart()
@@ -118,6 +172,7 @@ class NbdServer(OverBase):
     name = "nbd-server"
     title = "nbd-server copyonwrite"
     export = "disk"
+    flush_by_another_connection = False
 
     def check(self):
         need("nbd-server")
@@ -177,4 +232,4 @@ class DmThin(Nbdkit):
         run("dmsetup", "message", "cowbd-bench-pool", 0, "delete 1")
 
 
-ALL = [Xfs, Btrfs, CowFilter, CowFilter4K, NbdServer, DmThin]
+ALL = [Xfs, XfsDir, Btrfs, CowFilter, CowFilter4K, NbdServer, DmThin]

@@ -4,6 +4,7 @@
 import json
 import os
 
+VERSION = 1  # of the JSON
 GIB = 1 << 30
 
 
@@ -30,10 +31,51 @@ def thousands(value):
     return "%.1f k" % (value / 1e3) if value >= 10000 else "%.2f k" % (value / 1e3) if value >= 1000 else "%.0f" % value
 
 
-def cell_text(figures, name, render=thousands):
+MIB = 1 << 20
+RENDER = {  # figure: how its median is shown
+    "rate": thousands,
+    "bytes_rate": lambda v: "%.0f MiB" % (v / MIB),
+    "device_written_per_byte": lambda v: "%.2f" % v,
+}
+
+
+def ms(value):
+    """Seconds."""
+    return "%.0f us" % (value * 1e6) if value < 0.001 else "%.2g ms" % (value * 1e3) if value < 0.1 else "%.2f s" % value
+
+
+def us(value):
+    return ms(value / 1e6)
+
+
+# Heading, figure (or figures: the first that is there), how it is shown. A column that nobody fills is left out.
+COLUMNS = [
+    ("with the flush at the end", ("durable_FIGURE",), None),
+    ("p99", ("write_p99_us", "read_p99_us"), us),
+    ("p99.9", ("write_p999_us", "read_p999_us"), us),
+    ("longest", ("write_max_us", "read_max_us"), us),
+    ("flush, median", ("flush_p50_us",), us),
+    ("flush, p99", ("flush_p99_us",), us),
+    ("server CPU, us each", ("server_cpu_us",), lambda v: "%.1f" % v),
+    ("dirtied a byte", ("written_per_byte",), lambda v: "%.2f" % v),
+    ("most memory", ("peak_memory",), lambda v: "%.0f MiB" % (v / MIB)),
+    ("snapshot", ("snapshot_seconds",), ms),
+    ("longest snapshot", ("snapshot_max_seconds",), ms),
+    ("snapshots", ("snapshots",), lambda v: "%.0f" % v),
+    ("deletion", ("delete_seconds",), ms),
+    ("blocks reclaimed a second", ("reclaim_blocks_rate",), thousands),
+    ("trim", ("trim_seconds",), ms),
+    ("rate beside it", ("during_ratio",), lambda v: "x %.2f" % v),
+    ("and after it", ("after_ratio",), lambda v: "x %.2f" % v),
+    ("read from the disk, images", ("disk_read_per_image",), lambda v: "%.1f" % v),
+]
+
+
+def cell_text(figures, name):
     f = figures.get(name)
     if not f:
         return ""
+    render = RENDER[name]
     if f["rounds"] == 1:
         return render(f["median"])
     return "%s (%s-%s)" % (render(f["median"]), render(f["min"]), render(f["max"]))
@@ -41,40 +83,35 @@ def cell_text(figures, name, render=thousands):
 
 def brief(cell, figure):
     """One cell in a few words, for who watches."""
-    return "%s a second, %s with the flush" % (thousands(cell[figure]), thousands(cell["durable_" + figure]))
+    text = RENDER[figure](cell[figure])
+    if "durable_" + figure in cell:
+        text += ", %s with the flush" % RENDER[figure](cell["durable_" + figure])
+    return text
+
+
+def first_of(figures, names, figure):
+    for name in names:
+        f = figures.get(name.replace("FIGURE", figure))
+        if f:
+            return f
+    return None
 
 
 def load_table(name, load):
+    """Rows are peers; columns that have something to say."""
+    rows = {peer: summarize(rounds) for peer, rounds in load["peers"].items()}
+    columns = [(head, names, render or RENDER[load["figure"]]) for head, names, render in COLUMNS
+               if any(first_of(f, names, load["figure"]) for f in rows.values())]
+    unit = "" if load["figure"] == "device_written_per_byte" else " a second"
     lines = ["### %s (`%s`)" % (load["title"], name), "",
-             "| | %s a second (min-max) | with the flush at the end | p99 | longest | server CPU, us each | written a byte |" %
-             load["requests"], "|---|---|---|---|---|---|---|"]
-    for peer, rounds in load["peers"].items():
-        figures = summarize(rounds)
-        kind = "read" if "read_p99_us" in figures and "write_p99_us" not in figures else "write"
-        lines.append("| %s | %s | %s | %s | %s | %s | %s |" % (
-            peer, cell_text(figures, load["figure"], load_render(load)), cell_text(figures, "durable_" + load["figure"],
-            load_render(load)), us(figures, kind + "_p99_us"), us(figures, kind + "_max_us"),
-            one(figures, "server_cpu_us", "%.1f"), one(figures, "written_per_byte", "%.2f")))
+             "| |%s (least-most) | %s |" % (unit, " | ".join(c[0] for c in columns)), "|---" * (len(columns) + 2) + "|"]
+    for peer, figures in rows.items():
+        cells = [first_of(figures, names, load["figure"]) for _, names, _ in columns]
+        lines.append("| %s | %s | %s |" % (peer, cell_text(figures, load["figure"]), " | ".join(
+            render(f["median"]) if f else "" for f, (_, _, render) in zip(cells, columns))))
     for peer, why in load["skipped"].items():
-        lines.append("| %s | skipped: %s | | | | | |" % (peer, why))
+        lines.append("| %s | skipped: %s |%s" % (peer, why, " |" * len(columns)))
     return lines + [""]
-
-
-def load_render(load):
-    return (lambda v: "%.0f MiB" % (v / (1 << 20))) if load["figure"] == "bytes_rate" else thousands
-
-
-def us(figures, name):
-    f = figures.get(name)
-    if not f:
-        return ""
-    v = f["median"]
-    return "%.0f us" % v if v < 1000 else "%.1f ms" % (v / 1e3)
-
-
-def one(figures, name, form):
-    f = figures.get(name)
-    return form % f["median"] if f else ""
 
 
 def machine_lines(result):
@@ -98,6 +135,8 @@ def markdown(result):
     lines = ["# cowbd and its peers", ""] + machine_lines(result) + [""]
     for name, load in result["loads"].items():
         lines += load_table(name, load)
+    for f in result["failures"]:
+        lines.append("FAILED: %(load)s, %(peer)s, round %(round)d: %(error)s" % f)
     lines += ["## How each was served", ""]
     for peer, p in result["peers"].items():
         lines += ["- %s: `%s`" % (p["title"], " ".join(map(str, o))) for o in p["options"].values()]
