@@ -20,7 +20,7 @@
 #include "pool.h"
 
 #define ZONES_AT_ONCE 512u
-#define MERGES_A_HOLD 16u
+#define MERGES_A_HOLD 4u
 
 struct cut {
 	struct journal_cut journal;

@@ -507,6 +507,33 @@ struct write_batch {
 	unsigned n;
 };
 
+/* Sorts a list of pages by number, by merging: what is neighbours on the disk is written at once. */
+static struct page *sort_list(struct page *list)
+{
+	struct page *half[2] = {NULL, NULL}, *sorted = NULL, **end = &sorted;
+
+	if (!list || !list->next)
+		return list;
+	for (unsigned i = 0; list; i ^= 1) {
+		struct page *next = list->next;
+
+		list->next = half[i];
+		half[i] = list;
+		list = next;
+	}
+	half[0] = sort_list(half[0]);
+	half[1] = sort_list(half[1]);
+	while (half[0] && half[1]) {
+		unsigned least = half[1]->no < half[0]->no;
+
+		*end = half[least];
+		end = &half[least]->next;
+		half[least] = half[least]->next;
+	}
+	*end = half[0] ? half[0] : half[1];
+	return sorted;
+}
+
 /* Takes up to a batch of images off the frozen list.  Lock exclusive. */
 static void take_images(struct pages *p, struct write_batch *b)
 {
@@ -554,25 +581,44 @@ static int choose_slots(struct pages *p, struct write_batch *b)
 	return 0;
 }
 
+/* Seals the images for their slots. */
+static void seal_images(struct pages *p, struct write_batch *b, uint64_t generation)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		unsigned which = slot_written(b->slot[i]) && !MUTANT("current-slot-written")
+					 ? !slot_which(b->slot[i])
+					 : 0; /* [PAGES-1] */
+		uint64_t sum = page_seal(b->buf + i * PAGE_BYTES, b->kind[i], p->super->uuid,
+					 page_offset(b->page[i]->no, which), generation);
+
+		b->slot[i] = slot_make(which, sum);
+	}
+}
+
+/* One I/O for each run of pages that stand one behind the other, in the batch and on the disk. */
 static int write_images(struct pages *p, struct write_batch *b, uint64_t generation)
 {
 	struct store_io io[WRITE_BATCH];
 	struct iovec iov[WRITE_BATCH];
+	uint64_t end = 0;
+	unsigned n = 0;
 
+	seal_images(p, b, generation);
 	for (unsigned i = 0; i < b->n; i++) {
-		void *image = b->buf + i * PAGE_BYTES;
-		unsigned which = slot_written(b->slot[i]) && !MUTANT("current-slot-written")
-					 ? !slot_which(b->slot[i])
-					 : 0; /* [PAGES-1] */
-		uint64_t offset = page_offset(b->page[i]->no, which);
-		uint64_t sum = page_seal(image, b->kind[i], p->super->uuid, offset, generation);
+		uint64_t offset = page_offset(b->page[i]->no, slot_which(b->slot[i]));
 
-		b->slot[i] = slot_make(which, sum);
-		iov[i] = (struct iovec){image, PAGE_BYTES};
-		io[i] = (struct store_io){STORE_WRITE | STORE_DIRECT, offset, &iov[i], 1, 0};
+		if (n && offset == end) {
+			iov[n - 1].iov_len += PAGE_BYTES;
+		} else {
+			iov[n] = (struct iovec){b->buf + i * PAGE_BYTES, PAGE_BYTES};
+			io[n] = (struct store_io){STORE_WRITE | STORE_DIRECT, offset, &iov[n], 1,
+						  0};
+			n++;
+		}
+		end = offset + PAGE_BYTES;
 	}
 	atomic_fetch_add_explicit(&p->written, b->n * (uint64_t)PAGE_BYTES, memory_order_relaxed);
-	return store_submit(p->store, io, b->n);
+	return store_submit(p->store, io, n);
 }
 
 /* Names the new slots in the parents.  Lock exclusive; parents are cached (choose_slots brought
@@ -621,6 +667,7 @@ int pages_write_frozen(struct pages *p, uint64_t generation)
 	struct write_batch b = {.buf = p->batch_buf};
 	int r = 0;
 
+	p->frozen = sort_list(p->frozen); /* nobody else touches this list and its links */
 	do {
 		metalock_exclusive(p->lock);
 		take_images(p, &b);
