@@ -14,6 +14,8 @@
 
 #include "probes.h"
 
+#define LEAF_DELTAS (MAP_FANOUT / 8)
+
 struct fault {
 	const struct piece *p;
 	uint64_t first, n;           /* logical blocks */
@@ -22,6 +24,7 @@ struct fault {
 	uint64_t from, end;          /* bytes of the volume that the write covers here */
 	uint64_t shared;             /* of the n, blocks that were mapped */
 	uint64_t copied;             /* bytes */
+	unsigned pause_us;
 };
 
 /* How many blocks from first on are not the volume's own, and which of them are mapped.  Lock held. */
@@ -151,7 +154,7 @@ static int remap(struct fault *f)
 			     .block = f->first,
 			     .length = f->n,
 			     .physical = f->physical};
-	uint64_t root = o->map.entry, seq;
+	uint64_t root = o->map.entry, seq, deltas = space_deltas(e->space);
 	int r;
 
 	if (o->gone)
@@ -167,6 +170,8 @@ static int remap(struct fault *f)
 		catalog_put(p->cat, o);
 	dirty_add(&e->pending_dirty, block_zone(&e->geo, f->physical));
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
+	if (space_deltas(e->space) > deltas + LEAF_DELTAS) /* it copied a page of the map */
+		f->pause_us = space_pressure_us(e->space);
 	return 0;
 }
 
@@ -198,7 +203,7 @@ static void give_up(struct fault *f)
 	metalock_drop(&e->lock);
 }
 
-int write_fault(const struct piece *p, uint64_t *ret_done)
+int write_fault(struct piece *p, uint64_t *ret_done)
 {
 	struct engine *e = p->e;
 	struct fault f = {.p = p};
@@ -228,6 +233,7 @@ int write_fault(const struct piece *p, uint64_t *ret_done)
 		return r;
 	}
 	account(&f);
+	p->pause_us = f.pause_us;
 	*ret_done = f.end - f.from;
 	return 0;
 }

@@ -12,7 +12,8 @@
  */
 #include "space_internal.h"
 
-#define DELTA_BOUND 196000u /* chunks: a table of 10 MiB */
+#define DELTA_BOUND 700000u /* a table of 8 MiB */
+#define PRESSURE_US 4000u
 #define FALLS_MIN 1024u
 
 /* ---- counts -------------------------------------------------------------------- */
@@ -121,7 +122,7 @@ int space_prepare(struct space *s, unsigned n)
 {
 	int r;
 
-	if (s->journal && s->live.chunks + s->dropped.chunks > DELTA_BOUND)
+	if (s->journal && s->live.used + s->dropped.used > DELTA_BOUND)
 		return need_more(NEED_CHECKPOINT);
 	if ((r = delta_prepare(&s->live, n)) < 0 || (r = delta_prepare(&s->pending, n)) < 0 ||
 	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->retype, 4)) < 0)
@@ -230,13 +231,20 @@ uint64_t space_leaving(const struct space *s)
 
 uint64_t space_deltas(const struct space *s)
 {
-	return s->live.chunks + s->dropped.chunks;
+	return s->live.used + s->dropped.used;
 }
 
 uint64_t space_delta_bound(const struct space *s)
 {
 	(void)s;
-	return DELTA_BOUND / 2;
+	return DELTA_BOUND / 4;
+}
+
+unsigned space_pressure_us(const struct space *s)
+{
+	uint64_t n = space_deltas(s), soft = DELTA_BOUND / 2;
+
+	return n <= soft ? 0 : (unsigned)((n - soft) * PRESSURE_US / (DELTA_BOUND - soft));
 }
 
 /* ---- checkpoint ------------------------------------------------------------------------ */
@@ -263,18 +271,12 @@ void space_cut(struct space *s)
 /* Marks the zones of all that has a value; keys are units, or zones. */
 static void mark_zones(const struct delta *d, bool units, uint8_t *marked)
 {
-	for (size_t i = 0; i <= d->mask; i++) {
-		const struct delta_chunk *c = delta_at(d, i);
+	uint64_t key;
+	int value;
 
-		for (unsigned k = 0; c && k < DELTA_UNITS; k++)
-			if (c->value[k]) {
-				uint64_t at = delta_first(c) + k;
-
-				marked[units ? unit_zone(at) : at] = 1;
-				if (units) /* a chunk is in one zone */
-					break;
-			}
-	}
+	for (size_t i = 0; d->slot && i <= d->mask; i++)
+		if (delta_at(d, i, &key, &value))
+			marked[units ? unit_zone(key) : key] = 1;
 }
 
 int space_merge_list(struct space *s, uint64_t zones, const uint64_t *staged, size_t nstaged,
@@ -305,37 +307,25 @@ int space_merge_list(struct space *s, uint64_t zones, const uint64_t *staged, si
 	return 0;
 }
 
-static int change_count(struct disk_zone *z, uint64_t zone, unsigned i, int change)
-{
-	int n = get16(z->count[i]);
-
-	if (n + change < 0 || n + change > (int)COUNT_MAX)
-		return fail(-EUCLEAN,
-			    "zone %" PRIu64 ", unit %u: count %d changes by %d; run cowbd check",
-			    zone, i, n, change);
-	z->count[i] = put16((uint16_t)(n + change));
-	return 0;
-}
-
 /* Applies the frozen changes to the counts of one zone; returns how many aren't zero, or -EUCLEAN. */
 static int merge_counts(struct space *s, uint64_t zone, struct disk_zone *z, unsigned units)
 {
 	int used = 0;
 
-	for (unsigned i = 0; i < units; i += DELTA_UNITS) {
+	for (unsigned i = 0; i < units; i++) {
 		uint64_t unit = zone * ZONE_UNITS_MAX + i;
-		const struct delta_chunk *c = delta_find(&s->frozen, unit);
-		const struct delta_chunk *d = delta_find(&s->dropped_frozen, unit);
+		int n = get16(z->count[i]);
+		int change = delta_get(&s->frozen, unit) - delta_get(&s->dropped_frozen, unit);
 
-		for (unsigned k = 0; (c || d) && k < DELTA_UNITS; k++) {
-			int change = (c ? c->value[k] : 0) - (d ? d->value[k] : 0);
-
-			if (change && change_count(z, zone, i + k, change) < 0)
-				return -EUCLEAN;
-		}
+		if (n + change < 0 || n + change > (int)COUNT_MAX)
+			return fail(-EUCLEAN,
+				    "zone %" PRIu64
+				    ", unit %u: count %d changes by %d; run cowbd check",
+				    zone, i, n, change);
+		if (change)
+			z->count[i] = put16((uint16_t)(n + change));
+		used += n + change != 0;
 	}
-	for (unsigned i = 0; i < units; i++)
-		used += get16(z->count[i]) != 0;
 	return used;
 }
 
@@ -445,18 +435,16 @@ int space_commit_prepare(struct space *s)
 static void release_dropped(struct space *s)
 {
 	struct fall_batch *b = s->release;
+	uint64_t unit;
+	int value;
 
 	b->n = 0;
-	for (size_t i = 0; i <= s->dropped_frozen.mask; i++) {
-		const struct delta_chunk *c = delta_at(&s->dropped_frozen, i);
-
-		for (unsigned k = 0; c && k < DELTA_UNITS; k++)
-			if (c->value[k]) {
-				b->fall[b->n].unit = delta_first(c) + k;
-				b->fall[b->n++].last = false; /* the merge has counted it already */
-				delta_add(&s->pending, delta_first(c) + k, 1);
-			}
-	}
+	for (size_t i = 0; s->dropped_frozen.slot && i <= s->dropped_frozen.mask; i++)
+		if (delta_at(&s->dropped_frozen, i, &unit, &value)) {
+			b->fall[b->n].unit = unit;
+			b->fall[b->n++].last = false; /* the merge has counted it already */
+			delta_add(&s->pending, unit, 1);
+		}
 	s->waiting += b->n;
 	s->released += b->n;
 	s->release = NULL;

@@ -104,6 +104,10 @@ uint64_t space_leaving(const struct space *s);
 uint64_t space_deltas(const struct space *s);
 uint64_t space_delta_bound(const struct space *s);
 
+/* How long (us) who has just added hundreds of deltas should pause, with nothing held, before it answers: so
+ * that the checkpoint under way ends before the bound is reached, where all would wait for it.  Lock held. */
+unsigned space_pressure_us(const struct space *s);
+
 /* ---- allocation --------------------------------------------------------------- */
 
 /* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */

@@ -234,7 +234,7 @@ int write_in_place(const struct piece *p, uint64_t *ret_done)
 }
 
 /* One try at a prefix of the piece: in place with the blocks shared, else with them exclusively. */
-static int write_prefix(const struct piece *p, uint64_t *ret_done)
+static int write_prefix(struct piece *p, uint64_t *ret_done)
 {
 	struct engine *e = p->e;
 	struct rangelock *ranges = &p->o->io->ranges;
@@ -286,7 +286,10 @@ int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t 
 		uint64_t done = 0;
 
 		p.len = MIN(len, leaf_end - p.offset);
+		p.pause_us = 0;
 		r = write_prefix(&p, &done);
+		if (p.pause_us)
+			usleep(p.pause_us);
 		if (r == -ENOSPC)
 			r = wait_for_space(e, r);
 		p.buf += done;

@@ -80,6 +80,7 @@ struct piece {
 	struct object *o;
 	const uint8_t *buf;   /* of a write */
 	uint64_t offset, len; /* bytes of the volume */
+	unsigned pause_us;    /* out: to wait when it's done and nothing is held */
 };
 
 static inline uint64_t piece_first(const struct piece *p)
@@ -98,7 +99,7 @@ static inline uint64_t piece_blocks(const struct piece *p)
 int write_in_place(const struct piece *p, uint64_t *ret_done) MUST_CHECK;
 
 /* Writes a prefix of the piece by a fault.  Blocks held exclusively, in an epoch. -ENOSPC. */
-int write_fault(const struct piece *p, uint64_t *ret_done) MUST_CHECK;
+int write_fault(struct piece *p, uint64_t *ret_done) MUST_CHECK;
 
 /* The blocks of zones of [physical, physical + n) were written in place. */
 void volume_dirtied(struct engine *e, struct volume *v, uint64_t physical, uint64_t n);
