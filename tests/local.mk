@@ -66,6 +66,7 @@ test_tools = \
 	tests/fault/no_uring \
 	tests/kill/writer \
 	tests/crash/logwrites \
+	tests/nbd/hostile \
 	tests/nbd/talk
 
 # The real nbdkit, the real command, real clients.
@@ -143,6 +144,10 @@ script_tests = \
 	tests/nbd/fio.sh \
 	tests/nbd/full_pool.sh \
 	tests/nbd/fuse.sh \
+	tests/nbd/hostile_drops.sh \
+	tests/nbd/hostile_mute.sh \
+	tests/nbd/hostile_options.sh \
+	tests/nbd/hostile_requests.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/kill.sh \
 	tests/nbd/no_bind.sh \
@@ -293,7 +298,7 @@ soak-kill: all $(test_tools)
 
 # Fuzzes each target for FUZZ_SECONDS with clang's libFuzzer: see tests/fuzz/run.sh.
 fuzz:
-	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+	@top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 	sources='$(engine_sources) src/store_sim.c' CPPFLAGS='-I. $(fuzz_cppflags)' \
 	LIBS='$(engine_libs)' $(top_srcdir)/tests/fuzz/run.sh $(FUZZ_TARGETS)
 .PHONY: fuzz

@@ -57,6 +57,45 @@ talk() {
 	"$TALK"
 }
 
+# talk_to NAME: talk, with a connection called a.
+talk_to() {
+	{
+		echo "connect a $(uri "$1")"
+		cat
+		echo "bye a"
+	} | talk
+}
+
+hostile=${HOSTILE:-$top_builddir/tests/nbd/hostile}
+
+# hostile EXPORT WHAT [N]: a client that means harm; the server must be there afterwards.
+hostile() {
+	"$hostile" "$sock" "$@" | sed 's/^\([0-9]*\) tried/+ \1 requests and options of hostile NBD clients/'
+	kill -0 "$server" 2>/dev/null
+}
+
+# resources: descriptors and KiB of memory of the server.
+resources() {
+	echo "$(find "/proc/$server/fd" -type l | wc -l) $(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$server/status")"
+}
+
+# spent_little BEFORE KIB: fails if the server has more descriptors than in BEFORE, or that much more memory.
+# A few are fine: each of its own threads may have got a ring meanwhile.
+spent_little() {
+	now=$(resources)
+	echo "descriptors and memory: before $1, now $now, $2 KiB more are fine"
+	wait_for 10 closed_again $((${1% *} + 4))
+	[ "${now#* }" -le $((${1#* } + $2)) ] || fail "the server grew: $1, now $now"
+}
+closed_again() {
+	[ "$(find "/proc/$server/fd" -type l | wc -l)" -le "$1" ]
+}
+
+# alone: is no client there?
+alone() {
+	"$COWBD" status --json | grep -q '"clients": *\[\]'
+}
+
 # control_socket: its path.
 control_socket() {
 	set -- "$COWBD_RUNDIR"/*-*-*-*-*.ctl
