@@ -34,12 +34,14 @@
 #define DYING_PAGES 1u
 #define DYING_PER_PAGE 24u
 #define COUNT_MAX 40u /* most references to a page or block */
+#define VOLUME_BYTES_MAX (UINT64_C(1) << (BLOCK_SHIFT_MIN + MAP_DEPTH_MAX * MAP_SHIFT))
 #else
 #define MAP_SHIFT 9u
 #define ZONE_TWINS 512u
 #define DYING_PAGES 32u
 #define DYING_PER_PAGE 500u
 #define COUNT_MAX 65535u
+#define VOLUME_BYTES_MAX (UINT64_C(1) << 62)
 #endif
 
 #define PAGE_BYTES 4096u
@@ -57,7 +59,6 @@
 #define BLOCK_SHIFT_MAX (sizeof(char[ZONE_BYTES / 65536]) >= 64 ? 20u : 16u)
 #define MAP_DEPTH_MAX 12u
 #define NAME_BYTES_MAX 255u
-#define VOLUME_BYTES_MAX (UINT64_C(1) << 62)
 #define SUMS_PER_PAGE 342u /* checksums of blocks in a page of checksums */
 #define SUMS_PAGES 3u      /* such pages of a zone of data, at most */
 #define ZONE_ENDS_MIN 4u   /* zones that only metadata may take: max(this, 2 %) */

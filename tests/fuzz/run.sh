@@ -50,10 +50,10 @@ fi
 
 # ---- running ----------------------------------------------------------------------------------
 
-# processor_seconds: of all children of this shell so far.
-processor_seconds() {
-	times >"$out/times"
-	tail -n 1 "$out/times" | sed 's/[ms]/ /g' | awk '{printf "%d\n", $1 * 60 + $2 + $3 * 60 + $4}'
+# seconds_between FILE FILE: of processor, that children used between two outputs of `times`.
+seconds_between() {
+	tail -qn 1 "$1" "$2" | sed 's/[ms]/ /g' |
+		awk '{now = $1 * 60 + $2 + $3 * 60 + $4; used = now - before; before = now} END {printf "%d\n", used}'
 }
 
 status=0
@@ -68,7 +68,7 @@ for target in ${*:-$all_targets}; do
 	dict=
 	[ ! -f "$here/$target.dict" ] || dict=-dict=$here/$target.dict
 	case $target in pool | journal) max=65536 ;; *) max=8192 ;; esac
-	before=$(processor_seconds)
+	times >"$out/times.before"
 	# shellcheck disable=SC2086 # no dictionary is no argument
 	"$out/fuzz_$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=$max $dict \
 		-print_final_stats=1 -artifact_prefix="$out/found/$target-" -verbosity=1 \
@@ -80,7 +80,8 @@ for target in ${*:-$all_targets}; do
 	executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$target.log")
 	# without the final numbers (it crashed): those of the last line of progress
 	[ -n "$executions" ] || executions=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$out/$target.log" | tail -n 1)
-	used=$(($(processor_seconds) - before))
+	times >"$out/times.after"
+	used=$(seconds_between "$out/times.before" "$out/times.after")
 	echo "+ ${executions:-0} $target: executions"
 	echo "+ $used $target: seconds of processor"
 	echo "$target: $executions executions, $used s of processor, $(find "$corpus" -type f | wc -l) inputs kept"
