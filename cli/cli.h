@@ -79,6 +79,7 @@ enum option_id {
 	OPT_DEVICE,
 	OPT_CONNECTIONS,
 	OPT_VIA,
+	OPT_OPTIONS,
 	OPTIONS
 };
 
@@ -229,6 +230,8 @@ struct session {
 int session_find(const struct call *c, struct session *s);
 /* The same for the pool at path. */
 int session_find_path(const char *path, struct session *s);
+/* The same for the daemon that serves the pool of this UUID; says nothing: FAILED if there is none. */
+int session_find_uuid(const char *uuid, struct session *s);
 /* Also opens the pool itself when nobody serves it, read-only if cmd allows. */
 int session_open(const struct call *c, const char *cmd, struct session *s);
 /* Ends it.  An error in closing counts if status was DONE; returns what the command ends with. */
@@ -322,6 +325,8 @@ int cmd_export(const struct call *c);
 int cmd_grow(const struct call *c);
 int cmd_attach(const struct call *c);
 int cmd_detach(const struct call *c);
+int cmd_mount(const struct call *c);
+int cmd_umount(const struct call *c);
 int cmd_help(const struct call *c);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attach.h"
+#include "parts.h"
 
 #define CONNECTIONS 4 /* of the kernel's client: no large answer stands before a small one */
 
@@ -99,7 +99,10 @@ static int attach_one(const struct call *c, struct session *s, struct attach *a)
 		status = attach_lock(&lock);
 	if (!status)
 		status = attach_device(a, &at, &fd);
-	return status ? status : print_attached(c, a, &at);
+	if (status)
+		return status;
+	parts_scan(&at, fd);
+	return print_attached(c, a, &at);
 }
 
 int cmd_attach(const struct call *c)

@@ -49,6 +49,7 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_DEVICE] = {0, "device", "DEVICE"},
 	[OPT_CONNECTIONS] = {0, "connections", "N"},
 	[OPT_VIA] = {0, "via", "WAY"},
+	[OPT_OPTIONS] = {0, "options", "LIST"},
 };
 
 const struct option_use global_options[] = {
@@ -110,6 +111,8 @@ OPTIONS_OF(attach, {OPT_DEVICE, "this /dev/nbdN or /dev/loopN, instead of any th
 	   {OPT_CONNECTIONS, "connections of the kernel's client (4)"},
 	   {OPT_READONLY, "nothing can be written; for snapshots always"}, VIA_OPTION,
 	   {OPT_SECTOR_SIZE, "what the device shows, instead of what the volume was made with"});
+OPTIONS_OF(mount, {OPT_READONLY, "nothing can be written"},
+	   {OPT_OPTIONS, "options of the file system, as mount -o has them"}, VIA_OPTION);
 OPTIONS_OF(export, {OPT_FORCE, "replace a file that exists, or write to a device"});
 
 const struct command commands[] = {
@@ -154,6 +157,11 @@ const struct command commands[] = {
 	{"attach", NULL, "NAME", 1, 1, "make a volume or snapshot a block device", cmd_attach,
 	 attach_options, false},
 	{"detach", NULL, "NAME|DEVICE", 1, 1, "end that", cmd_detach, no_options, false},
+	{"mount", NULL, "NAME[:PARTITION] DIR", 2, 2,
+	 "mount what is on a volume, or on a throw-away clone of a snapshot", cmd_mount,
+	 mount_options, false},
+	{"umount", "unmount", "DIR", 1, 1, "end that, and what it attached", cmd_umount, no_options,
+	 false},
 	{"grow", NULL, "[SIZE]", 0, 1, "make the pool larger", cmd_grow, no_options, false},
 	{"help", NULL, "[COMMAND]", 0, 1, "print help", cmd_help, no_options, false},
 };

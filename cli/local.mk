@@ -22,6 +22,7 @@ cli_cowbd_SOURCES = \
 	cli/cmd_info.c \
 	cli/cmd_init.c \
 	cli/cmd_ls.c \
+	cli/cmd_mount.c \
 	cli/cmd_serve.c \
 	cli/cmd_status.c \
 	cli/cmd_stop.c \
@@ -29,10 +30,13 @@ cli_cowbd_SOURCES = \
 	cli/commands.c \
 	cli/disk.c \
 	cli/main.c \
+	cli/mount.h \
 	cli/mounts.c \
 	cli/mounts.h \
 	cli/nbdlink.c \
 	cli/nbdlink.h \
+	cli/parts.c \
+	cli/parts.h \
 	cli/progress.c \
 	cli/report.c \
 	cli/session.c \
@@ -49,3 +53,7 @@ cli_cowbd_LDADD = \
 	$(NLGENL_LIBS) \
 	$(SMARTCOLS_LIBS) \
 	$(LIBM)
+
+# where udev looks, of the prefix: another one is for trying out
+udevrulesdir = $(prefix)/lib/udev/rules.d
+dist_udevrules_DATA = cli/60-cowbd.rules

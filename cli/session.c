@@ -133,6 +133,16 @@ static int find_by_name(const char *name, struct session *s)
 	return err ? connect_trouble(ctl, err) : learn_from_daemon(s);
 }
 
+int session_find_uuid(const char *uuid, struct session *s)
+{
+	SCOPED_TEXT char *ctl = NULL;
+
+	*s = (struct session){0};
+	if (run_dir_file(&ctl, "%s" CTL, uuid) || client_connect(ctl, &s->daemon, &s->hello) < 0)
+		return FAILED;
+	return learn_from_daemon(s);
+}
+
 struct served {
 	struct client *client[SERVED_MAX];
 	struct hello hello[SERVED_MAX];

@@ -53,8 +53,33 @@ says "can't detach $device: mounted on $TEST_DIR/mnt"
 expect 1 "$COWBD" attach vol
 says "attached already, as $device, mounted on $TEST_DIR/mnt"
 exec 3<&-
-umount mnt
+# mounted by hand and by cowbd is all the same
+expect 1 "$COWBD" mount vol mnt
+says "$TEST_DIR/mnt is taken\|mnt is taken"
+mkdir mnt2
+expect 1 "$COWBD" mount vol mnt2
+says "vol is mounted already, on $TEST_DIR/mnt"
+expect 1 "$COWBD" umount mnt2
+says 'nothing is mounted on mnt2'
+expect 1 "$COWBD" umount /proc
+says "not cowbd's"
+expect 1 "$COWBD" mount vol nothere
+says 'nothere: No such file'
+expect 1 "$COWBD" mount vol data
+says 'data: No such file\|no directory'
+expect 1 "$COWBD" mount nothing mnt2
+says 'no volume "nothing"'
+exec 3<mnt/lost+found
+expect 1 "$COWBD" umount mnt
+says 'is busy: `fuser'
+exec 3<&-
+cowbd umount mnt
+[ -n "$(our_loops)" ] || fail 'umount took away what was attached by hand'
 cowbd detach vol
+cowbd create empty 1M
+expect 1 "$COWBD" mount empty mnt
+says 'nothing that is known'
+wait_for 10 nothing_attached
 
 if command -v setpriv >/dev/null; then
 	chmod 755 "$TEST_DIR"

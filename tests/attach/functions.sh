@@ -14,8 +14,8 @@ need nbdfuse losetup mount umount fusermount3
 [ -w /dev/loop-control ] || skip "there are no loop devices"
 [ -e "$(nbdkit --dump-config | sed -n 's/^filterdir=//p')/nbdkit-retry-filter.so" ] ||
 	skip "nbdkit has no retry filter"
-COWBD_TEST_VIA=fuse
 unset COWBD_POOL
+uuid=none
 
 # pool_uuid: of the pool that is served.
 pool_uuid() {
@@ -39,7 +39,7 @@ restart() {
 
 # our_loops: the loop devices of the pool.
 our_loops() {
-	grep -l -e "cowbd-${uuid:-none}-" /sys/block/loop*/loop/backing_file 2>/dev/null |
+	grep -l -e "cowbd-$uuid-" /sys/block/loop*/loop/backing_file 2>/dev/null |
 		sed 's,/sys/block/\(loop[0-9]*\)/.*,/dev/\1,'
 }
 
