@@ -298,7 +298,7 @@ static int allocate_again(struct replay *x)
 	int r = 0;
 
 	for (size_t i = 0; i < x->nzones && r == 0 && !x->p->e.read_only; i++)
-		r = store_prealloc(x->p->e.store, x->zones[i] * ZONE_BYTES, ZONE_BYTES);
+		r = space_allocate_zone(x->p->e.store, &x->p->e.geo, x->zones[i]);
 	return r;
 }
 

@@ -132,6 +132,9 @@ int space_set_aside(struct space *s, uint64_t zone) MUST_CHECK;
 /* The cursor's owner goes away. */
 void space_cursor_end(struct space *s, struct space_cursor *c);
 
+/* Takes the space of a zone from the host, and that of the header of its group, where checkpoints write its page. */
+int space_allocate_zone(struct store *store, const struct geometry *g, uint64_t zone) MUST_CHECK;
+
 /* What -EAGAIN asked for.  No lock held; does I/O.  -ENOSPC: the pool, or the host (message). */
 int space_prepare_zone(struct space *s, bool meta) MUST_CHECK;
 int space_load_group(struct space *s, uint64_t group) MUST_CHECK;

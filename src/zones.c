@@ -571,6 +571,14 @@ static int zero_zone(struct space *s, uint64_t zone)
 	return store_submit(s->store, &io, 1);
 }
 
+int space_allocate_zone(struct store *store, const struct geometry *g, uint64_t zone)
+{
+	int r = store_prealloc(store, group_header_zone(g, zone_group(g, zone)) * ZONE_BYTES,
+			       ZONE_BYTES);
+
+	return r < 0 ? r : store_prealloc(store, zone * ZONE_BYTES, ZONE_BYTES);
+}
+
 int space_prepare_zone(struct space *s, bool meta)
 {
 	uint64_t zone = 0;
@@ -588,7 +596,7 @@ int space_prepare_zone(struct space *s, bool meta)
 	if (r < 0)
 		return r;
 	if (!s->store->read_only) { /* [SPACE-6] */
-		r = store_prealloc(s->store, zone * ZONE_BYTES, ZONE_BYTES);
+		r = space_allocate_zone(s->store, s->geo, zone);
 		if (r == 0 && meta && !MUTANT("zone-not-zeroed"))
 			r = zero_zone(s, zone);
 	}

@@ -125,6 +125,7 @@ script_tests = \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
 	tests/fault/file_size_limit.sh \
+	tests/fault/host_full.sh \
 	tests/fault/no_uring.sh \
 	tests/kill/cycles.sh \
 	tests/kill/fio.sh \
