@@ -20,12 +20,15 @@ EXTRA_DIST += \
 	bench/compare \
 	bench/comparison/__init__.py \
 	bench/comparison/clients.py \
+	bench/comparison/instant.py \
 	bench/comparison/loads.py \
 	bench/comparison/machine.py \
 	bench/comparison/peers.py \
 	bench/comparison/peers_copy.py \
+	bench/comparison/picture.py \
 	bench/comparison/report.py \
-	bench/comparison/special.py
+	bench/comparison/special.py \
+	bench/comparison/targets.py
 
 # cowbd and its peers, side by side: make bench BENCH='--full'
 bench: all bench/load

@@ -71,6 +71,7 @@ test_tools = \
 
 # The real nbdkit, the real command, real clients.
 script_tests = \
+	tests/bench_smoke.sh \
 	tests/figures_quick.sh \
 	tests/probe.sh \
 	tests/attach/attach.sh \

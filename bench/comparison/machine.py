@@ -67,6 +67,29 @@ def first_line(*args):
     return lines[0] if lines else None
 
 
+def cached_bytes(paths):
+    """How much of these files the page cache holds."""
+    total = 0
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            counts = (ctypes.c_uint64 * 5)()
+            whole = (ctypes.c_uint64 * 2)(0, 0)
+            if ctypes.CDLL(None).syscall(451, fd, whole, counts, 0) == 0:  # cachestat, since 6.5
+                total += counts[0] * os.sysconf("SC_PAGE_SIZE")
+            else:
+                total += sum(map(int, run("fincore", "--bytes", "--noheadings", "--output", "RES", path).split()))
+        finally:
+            os.close(fd)
+    return total
+
+
+def unmount(point):
+    """Also when somebody still looks at it."""
+    if subprocess.run(["umount", point], stderr=subprocess.DEVNULL).returncode != 0:
+        run("umount", "-l", point, check=False)
+
+
 class Server:
     """A server process: started, waited for, ended; and what it used."""
 
@@ -177,13 +200,13 @@ class Bench:
             self.dir = self._directory(self.scratch_base)
             # Sockets want short names, cowbd's tail a tmpfs, as /run is.
             self.run_dir = self._directory("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
-            self.undo.callback(self._stop_servers)
             return self
         except BaseException:
             self.undo.close()
             raise
 
     def __exit__(self, *args):
+        self._stop_servers()  # before their file systems are unmounted
         self.undo.close()
 
     def _directory(self, where):
@@ -193,7 +216,10 @@ class Bench:
 
     def _stop_servers(self):
         for server in list(self.servers):
-            server.stop(20)
+            try:
+                server.stop(20)
+            except Failed:
+                pass
 
     def program(self, name):
         path = os.path.join(self.build, name)
@@ -235,7 +261,7 @@ class Bench:
             run("mount", "-o", "noatime", device, point)
         except Failed as e:
             raise Missing(str(e))
-        undo.callback(run, "umount", point, check=False)
+        undo.callback(unmount, point)
         return point, device, undo
 
     def thin_pool(self, directory, size, block):

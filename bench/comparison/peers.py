@@ -13,14 +13,9 @@ import socket
 import subprocess
 import time
 
-from .machine import GIB, MIB, Failed, Server, die_with_parent, need, run, wait_for
+from .machine import GIB, MIB, Failed, cached_bytes, Server, die_with_parent, need, run, wait_for
 
 WARM = ["--op", "read", "--order", "once", "--block", "64K", "--depth", "16", "--requests", "all"]
-
-
-def cached_bytes(paths):
-    out = run("fincore", "--bytes", "--noheadings", "--output", "RES", *paths, check=False)
-    return sum(int(n) for n in out.split())
 
 
 class Peer:
@@ -101,12 +96,11 @@ class Peer:
         self.create()
         if self.needs_fill:
             self.serve(4)
-            self.fill("")
+            self.fill()
 
-    def fill(self, export):
+    def fill(self):
         order = "seq" if self.variant == "seq" else "once"
-        self.load("--op", "write", "--order", order, "--block", "64K", "--depth", "16", "--requests", "all",
-                  export=export or self.export)
+        self.load("--op", "write", "--order", order, "--block", "64K", "--depth", "16", "--requests", "all")
 
     def serve(self, threads):
         """Serves with so many threads (where it has that option), anew if it must."""

@@ -131,16 +131,18 @@ def size_text(n):
     return "%g GiB" % (n / GIB) if n >= GIB else "%g MiB" % (n / (1 << 20))
 
 
-def markdown(result):
-    lines = ["# cowbd and its peers", ""] + machine_lines(result) + [""]
+def markdown(result, target_lines, instant_lines):
+    lines = ["# cowbd and its peers", ""] + machine_lines(result) + ["", "## What cowbd must reach", ""] + target_lines + [
+        "", "## All that was measured", ""]
     for name, load in result["loads"].items():
         lines += load_table(name, load)
+    lines += instant_lines
     for f in result["failures"]:
         lines.append("FAILED: %(load)s, %(peer)s, round %(round)d: %(error)s" % f)
     lines += ["## How each was served", ""]
-    for peer, p in result["peers"].items():
+    for p in result["peers"].values():
         lines += ["- %s: `%s`" % (p["title"], " ".join(map(str, o))) for o in p["options"].values()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def write_file(path, text):

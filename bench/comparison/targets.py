@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""targets.py - what cowbd must reach, held against a result
+
+A target compares two figures of one run, or holds one against a bound.  Loads of one group ran in the same rounds: the
+ratio is taken round by round, and its median, least and most are told.  Else medians are compared.
+"""
+
+from .report import median, ms
+
+RED, GREEN, UNKNOWN = "red", "green", "not measured"
+
+
+class Target:
+    def __init__(self, what, text):
+        self.what = what
+        self.text = text  # the target as a reader sees it
+
+    def evaluate(self, result):
+        """-> {"value", "min", "max"} or None if it was not measured"""
+        raise NotImplementedError
+
+    def good(self, value):
+        raise NotImplementedError
+
+    def show(self, value):
+        return "x %.2f" % value
+
+
+def values(result, at, figure):
+    """at: "load/peer" -> {round: value}"""
+    load, peer = at.split("/")
+    cells = result["loads"].get(load, {}).get("peers", {}).get(peer, [])
+    return {c["round"]: c[figure] for c in cells if figure in c}
+
+
+class Ratio(Target):
+    """figure of a, over that of b, in the same round where both are of one group."""
+
+    def __init__(self, what, a, b, least=None, most=None, figure="rate", figure_b=None):
+        super().__init__(what, "at least %g" % least if least is not None else "at most %g" % most)
+        self.a, self.b, self.figure, self.figure_b, self.least, self.most = a, b, figure, figure_b or figure, least, most
+
+    def evaluate(self, result):
+        a, b = values(result, self.a, self.figure), values(result, self.b, self.figure_b)
+        if not a or not b:
+            return None
+        group = [result["loads"][at.split("/")[0]]["group"] for at in (self.a, self.b)]
+        if group[0] != group[1]:
+            one = median(list(a.values())) / median(list(b.values()))
+            return {"value": one, "min": one, "max": one}
+        ratios = [a[r] / b[r] for r in a if b.get(r)]
+        return {"value": median(ratios), "min": min(ratios), "max": max(ratios)} if ratios else None
+
+    def good(self, value):
+        return value >= self.least if self.least is not None else value <= self.most
+
+
+class BestPeer(Ratio):
+    """Over the best of all others of b's load that are not cowbd."""
+
+    def evaluate(self, result):
+        load = self.b.split("/")[0]
+        peers = [p for p in result["loads"].get(load, {}).get("peers", {}) if not p.startswith("cowbd")]
+        found = [(median(list(values(result, load + "/" + p, self.figure).values())), p) for p in peers]
+        if not found:
+            return None
+        best = max(found)[1]
+        ratio = Ratio(self.what, self.a, load + "/" + best, least=self.least, figure=self.figure).evaluate(result)
+        return dict(ratio, note="the best is " + best) if ratio else None
+
+
+class Difference(Target):
+    """figure of a less that of b: at most so much."""
+
+    def __init__(self, what, a, b, most, figure, unit):
+        super().__init__(what, "at most %g %s" % (most, unit))
+        self.a, self.b, self.most, self.figure, self.unit = a, b, most, figure, unit
+
+    def evaluate(self, result):
+        a, b = values(result, self.a, self.figure), values(result, self.b, self.figure)
+        each = [a[r] - b[r] for r in a if r in b]
+        return {"value": median(each), "min": min(each), "max": max(each)} if each else None
+
+    def good(self, value):
+        return value <= self.most
+
+    def show(self, value):
+        return "%.1f %s" % (value, self.unit)
+
+
+class Bound(Target):
+    """A figure itself: at most or at least so much."""
+
+    def __init__(self, what, at, figure, most=None, least=None, show=None, worst=False):
+        self.render = show or (lambda v: "%.2f" % v)
+        super().__init__(what, "at most " + self.render(most) if most is not None else "at least " + self.render(least))
+        self.at, self.figure, self.most, self.least, self.worst = at, figure, most, least, worst
+
+    def evaluate(self, result):
+        v = list(values(result, self.at, self.figure).values())
+        if not v:
+            return None
+        return {"value": max(v) if self.worst else median(v), "min": min(v), "max": max(v)}
+
+    def good(self, value):
+        return value <= self.most if self.most is not None else value >= self.least
+
+    def show(self, value):
+        return self.render(value)
+
+
+class Instant(Target):
+    """A figure of the part without load (instant.py): the worst of all its rows."""
+
+    def __init__(self, what, figure, most, rows=lambda row: True, show=ms):
+        super().__init__(what, "at most " + show(most))
+        self.figure, self.most, self.rows, self.render = figure, most, rows, show
+
+    def evaluate(self, result):
+        v = [row[self.figure] for row in result.get("instant", []) if self.figure in row and self.rows(row)]
+        return {"value": max(v), "min": min(v), "max": max(v)} if v else None
+
+    def good(self, value):
+        return value <= self.most
+
+    def show(self, value):
+        return self.render(value)
+
+
+def millions(value):
+    return "%.2f million" % (value / 1e6)
+
+
+TARGETS = [
+    Ratio("random 4 KiB write, depth 16 / nbdkit file", "write-d16/cowbd", "write-d16/file", 0.95),
+    Ratio("the same, until durable", "write-d16/cowbd", "write-d16/file", 0.95, figure="durable_rate"),
+    Ratio("random 4 KiB write, depth 16 / nbdkit null", "write-d16/cowbd", "write-d16/null", 0.9),
+    Ratio("the same, 16 threads / nbdkit file", "write-d16-t16/cowbd", "write-d16-t16/file", 0.95),
+    Ratio("the same, 16 threads / nbdkit null", "write-d16-t16/cowbd", "write-d16-t16/null", 0.9),
+    Ratio("after a snapshot / own before it, preallocated pool", "after-d16/cowbd-prealloc", "write-d16/cowbd", 0.9),
+    Ratio("after a snapshot / own before it, growing pool", "after-d16/cowbd", "write-d16/cowbd", 0.8),
+    Ratio("after a snapshot / qcow2 after an internal one", "after-d16/cowbd", "after-d16/qcow2", 50),
+    BestPeer("after a snapshot / the best peer", "after-d16/cowbd", "after-d16/", 3),
+    BestPeer("the same, until durable", "after-d16/cowbd", "after-d16/", 3, figure="durable_rate"),
+    Ratio("random 4 KiB read, depth 16 / nbdkit file", "read-d16/cowbd", "read-d16/file", 0.95),
+    Ratio("the same, 1,000 snapshots deep", "read-deep-1000/cowbd", "read-deep-1000/file", 0.95),
+    Ratio("the same, 10,000 snapshots deep", "read-deep-10000/cowbd", "read-deep-10000/file", 0.95),
+    Ratio("sequential 256 KiB write / nbdkit file", "seq-write/cowbd", "seq-write/file", 0.95, figure="bytes_rate"),
+    Ratio("sequential 256 KiB read / nbdkit file", "seq-read/cowbd", "seq-read/file", 0.95, figure="bytes_rate"),
+    Ratio("sequential read after random overwrites / fresh", "pieces-seq-read/cowbd@seq", "fresh-seq-read/cowbd@seq", 0.7,
+          figure="bytes_rate"),
+    Ratio("the same, cold", "pieces-seq-read-cold/cowbd@seq", "fresh-seq-read-cold/cowbd@seq", 0.7, figure="bytes_rate"),
+    Ratio("write + flush each / nbdkit file", "flush-each/cowbd", "flush-each/file", 0.95),
+    Ratio("the same after a snapshot, preallocated pool / nbdkit file", "after-flush-each/cowbd-prealloc", "flush-each/file",
+          0.55),
+    Ratio("the same after a snapshot, growing pool / nbdkit file", "after-flush-each/cowbd", "flush-each/file", 0.4),
+    Ratio("the same after a snapshot / qcow2", "after-flush-each/cowbd", "after-flush-each/qcow2", 3),
+    Ratio("a snapshot every 100 ms / none", "stall-every/cowbd", "stall-none/cowbd", 0.9),
+    Ratio("p99.9 of its writes / none", "stall-every/cowbd", "stall-none/cowbd", most=2, figure="write_p999_us"),
+    Ratio("the same with --no-wait / none", "stall-every-no-wait/cowbd", "stall-none/cowbd", 0.9),
+    Bound("its longest write (of any round)", "stall-every-no-wait/cowbd", "write_max_us", most=5000,
+          show=lambda v: ms(v / 1e6), worst=True),
+    Instant("`snapshot --no-wait` by the command, p99", "snapshot_no_wait_p99", 0.002),
+    Instant("the same by the control socket, p99", "snapshot_socket_p99", 0.0002),
+    Instant("`clone -n 1000`", "clone_1000", 0.3),
+    Bound("deletion returns", "delete/cowbd", "delete_seconds", most=0.005, show=ms),
+    Bound("4 KiB blocks reclaimed a second", "delete/cowbd", "reclaim_blocks_rate", least=1e6, show=millions),
+    Bound("writes beside it / before", "delete/cowbd", "during_ratio", least=0.8),
+    Bound("its longest write (of any round)", "delete/cowbd", "write_max_us", most=5000, show=lambda v: ms(v / 1e6),
+          worst=True),
+    Bound("bytes on disk a byte written after a snapshot", "amplification/cowbd@loop", "device_written_per_byte", most=1.2),
+    Ratio("a volume's flush while 15 others write / alone (median)", "flush-among-15/cowbd", "flush-alone/cowbd", most=3,
+          figure="flush_p50_us"),
+    Instant("open after kill -9, the default journal full", "recovery_full_journal", 1.0, lambda row: row.get("default")),
+    Difference("CPU of a 4 KiB write above nbdkit file (null and the copy into the page cache)", "write-d16/cowbd",
+               "write-d16/file", 3, "server_cpu_us", "us"),
+]
+
+
+def evaluate(result):
+    """All targets, as they stand: [{what, target, value, min, max, state}]"""
+    rows = []
+    for t in TARGETS:
+        found = t.evaluate(result)
+        row = {"what": t.what, "target": t.text, "state": UNKNOWN}
+        if found:
+            row.update(found, state=GREEN if t.good(found["value"]) else RED, shown=t.show(found["value"]),
+                       spread="%s to %s" % (t.show(found["min"]), t.show(found["max"])))
+        rows.append(row)
+    return rows
+
+
+def table(result):
+    lines = ["| load | target | measured | least to most | |", "|---|---|---|---|---|"]
+    for row in evaluate(result):
+        if row["state"] == UNKNOWN:
+            continue
+        what = row["what"] + (" (%s)" % row["note"] if "note" in row else "")
+        lines.append("| %s | %s | %s | %s | %s |" % (what, row["target"], row["shown"], row["spread"],
+                                                     "yes" if row["state"] == GREEN else "**no**"))
+    return lines
