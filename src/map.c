@@ -226,25 +226,31 @@ static struct page *own_path(struct engine *e, struct map_root *root, uint64_t b
 	}
 }
 
+/* Pages are asked for where one must be made or copied, and below it; so what is the volume's own can be
+ * unmapped without any. */
 int map_prepare(struct engine *e, const struct map_root *root, uint64_t block)
 {
 	uint64_t entry = root->entry;
-	bool forced = false;
+	unsigned level = root->depth, pages = 0;
 	int r;
 
-	if ((r = engine_prepare(e, root->depth, (root->depth + 2) * MAP_FANOUT)) < 0 ||
-	    (r = dying_prepare(e, 2)) < 0)
-		return r;
-	for (unsigned level = root->depth; entry && level-- > 0;) {
+	while (entry && level-- > 0) {
+		bool copy = false;
 		struct page *page;
 
-		if (!forced && (r = must_copy(e, entry, &forced)) < 0)
+		if (!pages && (r = must_copy(e, entry, &copy)) < 0)
 			return r;
+		if (copy)
+			pages = level + 1;
 		if ((r = map_page(e, entry, level, block, &page)) < 0)
 			return r;
 		entry = entry_get(page, map_index(block, level));
 	}
-	return 0;
+	if (!entry)
+		pages = MAX(pages, level);
+	if ((r = engine_prepare(e, pages, (root->depth + 2) * MAP_FANOUT)) < 0)
+		return r;
+	return dying_prepare(e, 2);
 }
 
 void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n, uint64_t physical,
