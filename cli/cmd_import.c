@@ -51,6 +51,16 @@ static int create_volume(struct import *m)
 	return DONE;
 }
 
+/* A command must come to an end: while it works, a full pool is an error.  A daemon of an older version doesn't
+ * know that it could be otherwise. */
+static void set_on_full(struct import *m, const char *policy)
+{
+	SCOPED_JSON json_t *args = json_pack("{s:s, s:s}", "name", m->volume, "policy", policy);
+	SCOPED_JSON json_t *ok = NULL;
+
+	(void)session_call(&m->s, "on_full", args, NULL, NULL, &ok);
+}
+
 static int resize_volume(struct import *m, uint64_t size)
 {
 	SCOPED_JSON json_t *args =
@@ -237,9 +247,12 @@ static int run_import(struct import *m)
 		status = create_volume(m);
 	if (status)
 		return status;
+	set_on_full(m, "error");
 	status = fill_volume(m);
 	if (status)
 		remove_volume(m);
+	else
+		set_on_full(m, "hold");
 	return status ? status : tell(m);
 }
 

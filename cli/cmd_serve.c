@@ -328,6 +328,24 @@ static int add_server_args(struct serve *v)
 	return status;
 }
 
+static int add_full_args(struct serve *v)
+{
+	const char *policy = v->c->opt[OPT_ON_FULL], *timeout = v->c->opt[OPT_HOLD_TIMEOUT];
+	unsigned long seconds;
+	int status = DONE;
+
+	if (policy && strcmp(policy, "hold") != 0 && strcmp(policy, "error") != 0)
+		return usage_error(v->c, "--on-full %s: it is hold or error", policy);
+	if (policy)
+		status = add_arg(v, "on-full=%s", policy);
+	if (!status && timeout) {
+		status = parse_number(timeout, "--hold-timeout", 0, UINT32_MAX, &seconds);
+		if (!status)
+			status = add_arg(v, "hold-timeout=%lu", seconds);
+	}
+	return status;
+}
+
 static int add_plugin_args(struct serve *v)
 {
 	static const struct {
@@ -349,6 +367,8 @@ static int add_plugin_args(struct serve *v)
 		if (!status)
 			status = add_arg(v, "cache=%" PRIu64, cache);
 	}
+	if (!status)
+		status = add_full_args(v);
 	for (size_t i = 0; !status && i < ARRAY_SIZE(flags); i++)
 		if (v->c->opt[flags[i].id])
 			status = add_arg(v, "%s", flags[i].parameter);

@@ -44,6 +44,17 @@ static void print_state(json_t *ok)
 			       : "not closed cleanly (opening it recovers)");
 }
 
+static void print_full(json_t *ok)
+{
+	if (number_of(ok, "held"))
+		printf("%-18ssince %s: %" PRIu64 " writes wait for space: remove snapshots or "
+		       "volumes, or `cowbd grow`\n",
+		       "full", text_of(ok, "full_since"), number_of(ok, "held"));
+	else if (number_of(ok, "writes_refused"))
+		printf("%-18s%" PRIu64 " since the start, for want of space\n", "writes refused",
+		       number_of(ok, "writes_refused"));
+}
+
 static void print_counters(json_t *ok)
 {
 	static const struct {
@@ -69,8 +80,14 @@ static void print_clients(json_t *ok)
 	size_t i;
 
 	json_array_foreach(json_object_get(ok, "clients"), i, k)
-		printf("%-18s%s: %s, %" PRIu64 " requests\n", "client", text_of(k, "name"),
+	{
+		printf("%-18s%s: %s, %" PRIu64 " requests", "client", text_of(k, "name"),
 		       text_of(k, "peer"), number_of(k, "requests"));
+		if (number_of(k, "held"))
+			printf(", %" PRIu64 " held for %.0f s", number_of(k, "held"),
+			       json_number_value(json_object_get(k, "held_seconds")));
+		printf("\n");
+	}
 }
 
 static void print_status(const struct call *c, json_t *ok, bool served)
@@ -85,6 +102,7 @@ static void print_status(const struct call *c, json_t *ok, bool served)
 	print_size(c, "size", number_of(ok, "size"));
 	print_size(c, "block size", number_of(ok, "block_size"));
 	print_size(c, "free", number_of(ok, "free_bytes"));
+	print_full(ok);
 	printf("%-18s%" PRIu64 " (%" PRIu64 " snapshots)\n", "volumes", number_of(ok, "volumes"),
 	       number_of(ok, "snapshots"));
 	printf("%-18s%" PRIu64 "\n", "being reclaimed", number_of(ok, "dying"));

@@ -35,6 +35,8 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_READONLY] = {0, "readonly", NULL},
 	[OPT_DIRECT] = {0, "direct", NULL},
 	[OPT_CACHE] = {0, "cache", "SIZE"},
+	[OPT_ON_FULL] = {0, "on-full", "POLICY"},
+	[OPT_HOLD_TIMEOUT] = {0, "hold-timeout", "SECONDS"},
 	[OPT_LOST_TAIL] = {0, "lost-tail", NULL},
 	[OPT_AFTER_ERROR] = {0, "after-error", NULL},
 	[OPT_SECTOR_SIZE] = {0, "sector-size", "SIZE"},
@@ -86,6 +88,8 @@ OPTIONS_OF(serve, {OPT_DAEMON, "return when clients can connect, and go on in th
 	   {OPT_READONLY, "serve everything read-only"},
 	   {OPT_DIRECT, "bypass the page cache for data"},
 	   {OPT_CACHE, "bound of the cache of metadata (64M)"},
+	   {OPT_ON_FULL, "writes to a full pool: hold (the default), or error"},
+	   {OPT_HOLD_TIMEOUT, "held writes fail after so long; 0 (the default): never"},
 	   {OPT_LOST_TAIL, "open though what was not flushed when the last daemon died is lost"},
 	   {OPT_AFTER_ERROR, "open after a failed sync: what that may have lost stays lost"});
 OPTIONS_OF(stop, {OPT_FORCE, "though clients are attached; they are cut off"});

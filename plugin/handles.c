@@ -4,7 +4,8 @@
  *
  * To cut a handle:
  *	1. its gate is shut: requests that come are held, unanswered
- *	2. those inside end                                        -> nothing touches the engine
+ *	2. those inside end, but those that wait for space join the ones before the gate
+ *	                                                           -> nothing touches the engine
  *	3. the client is closed                                    -> for the engine it is gone
  *	4. answers on their way leave, then the socket is shut down  -> for the client too
  *	5. one held request is released, a moment later the others  -> their threads end
@@ -22,7 +23,7 @@
  *   [HND-2] A client is closed once, by whoever takes it out of the handle under the lock.
  *
  * Concurrency: the list, and what handles.h says, is under the lock; the engine is not called under
- * it.  Locks in order: cut_lock, lock, the one of connections.c.
+ * it, but for cowbd_client_cut, which waits for nothing.  Locks in order: cut_lock, lock, the one of connections.c.
  */
 #include "handles.h"
 
@@ -140,6 +141,12 @@ void handle_leave(struct handle *h)
 	atomic_fetch_sub(&h->inside, 1);
 }
 
+void handle_dropped(struct handle *h)
+{
+	handle_leave(h);
+	wait_for_release(h);
+}
+
 /* ---- cutting ------------------------------------------------------------------------- */
 
 static bool concerns(const struct handle *h, uint64_t object)
@@ -174,6 +181,8 @@ static void shut_gates(uint64_t object)
 		if (concerns(h, object)) {
 			h->cutting = true;
 			atomic_store(&h->shut, true); /* [HND-1] */
+			if (h->client)
+				cowbd_client_cut(h->client);
 		}
 	pthread_mutex_unlock(&lock);
 }

@@ -45,6 +45,10 @@ void handle_free(struct handle *h);
 bool handle_enter(struct handle *h) __attribute__((warn_unused_result));
 void handle_leave(struct handle *h);
 
+/* A request that entered is dropped, since it waited for space when the handle was cut: leaves, and
+ * waits before the gate as if it had never entered.  It must fail with ESHUTDOWN then. */
+void handle_dropped(struct handle *h);
+
 /* Cuts off the handles of one object, or (object 0) all, then and later: waits until no request
  * of theirs is in the engine, closes their clients, and hangs up.  -EBUSY: a request did not end
  * within limit_ms (< 0: none); its gate stays shut. */

@@ -70,7 +70,7 @@
 /* The command line; constant after .config_complete. */
 static char *pool_path, *control_socket;
 static bool control_off;
-static struct cowbd_open_options options = {.wait_ms = LOCK_WAIT_MS};
+static struct cowbd_open_options options = {.flags = COWBD_OPEN_HOLD, .wait_ms = LOCK_WAIT_MS};
 
 static struct cowbd_pool *pool; /* from .get_ready to .cleanup */
 static bool serving;            /* after_fork has run: there may be clients */
@@ -151,12 +151,25 @@ static int set_io(const char *value)
 
 static int set_on_full(const char *value)
 {
-	if (!strcmp(value, "error"))
-		return 0;
-	nbdkit_error("on-full=%s: this version knows only on-full=error: a write that finds the "
-		     "pool full fails with ENOSPC",
-		     value);
-	return -1;
+	if (!strcmp(value, "hold")) {
+		options.flags |= COWBD_OPEN_HOLD;
+	} else if (!strcmp(value, "error")) {
+		options.flags &= ~(unsigned)COWBD_OPEN_HOLD;
+	} else {
+		nbdkit_error("on-full=%s: it is hold or error", value);
+		return -1;
+	}
+	return 0;
+}
+
+static int set_hold_timeout(const char *value)
+{
+	unsigned seconds;
+
+	if (nbdkit_parse_unsigned("hold-timeout", value, &seconds))
+		return -1;
+	options.hold_timeout_ns = seconds * UINT64_C(1000000000);
+	return 0;
 }
 
 static int set_control(const char *value)
@@ -192,6 +205,8 @@ static int cowbd_plugin_config(const char *key, const char *value)
 		return set_on_full(value);
 	if (!strcmp(key, "ephemeral"))
 		return set_ephemeral(value);
+	if (!strcmp(key, "hold-timeout"))
+		return set_hold_timeout(value);
 	if (!strcmp(key, "control"))
 		return set_control(value);
 	nbdkit_error("unknown parameter %s=%s; nbdkit cowbd --help lists them", key, value);
@@ -212,7 +227,9 @@ static int cowbd_plugin_config_complete(void)
 	"direct=on|off      Bypass the page cache for data (default: off).\n"                      \
 	"io=auto|sync       Use io_uring where it is allowed, or never (default: auto).\n"         \
 	"tail=on|off        Survive the death of this process without loss (default: on).\n"       \
-	"on-full=error      What a write to a full pool gets: ENOSPC.\n"                           \
+	"on-full=hold|error What a write to a full pool does: wait for space, or fail with\n"      \
+	"                   ENOSPC (default: hold).\n"                                             \
+	"hold-timeout=SECS  How long it waits before it fails; 0: for ever (default: 0).\n"        \
 	"read-only=true     Open the pool for reading only; nothing in it is changed.\n"           \
 	"lost-tail=true     Open though the tail of a killed server is gone; what was\n"           \
 	"                   never flushed is lost.\n"                                              \
@@ -236,7 +253,7 @@ static void cowbd_plugin_dump_plugin(void)
 	printf("cowbd_protocol_version=1\n");
 	printf("cowbd_io_uring=%s\n", io_uring_state());
 	printf("cowbd_features=snapshots clones rollback diff control-socket tail\n");
-	printf("cowbd_on_full=error\n");
+	printf("cowbd_on_full=hold error\n");
 }
 
 /* ---- the pool's life ----------------------------------------------------------------- */
@@ -302,6 +319,8 @@ static int cowbd_plugin_get_ready(void)
 	}
 	if (pthread_atfork(NULL, forget_pool_in_parent, NULL) || atexit(close_if_never_served))
 		nbdkit_debug("out of memory: the pool stays open if nbdkit can't bind");
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a file that may not be so large is a full disk, no reason to die */
 	return 0;
 }
 
@@ -791,6 +810,10 @@ static int refuse(void)
 /* The end of a request that went through handle_enter. */
 static int leave(struct handle *h, int err)
 {
+	if (err == -ESHUTDOWN) {
+		handle_dropped(h);
+		return refuse();
+	}
 	handle_leave(h);
 	return answer(err);
 }

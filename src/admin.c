@@ -36,6 +36,7 @@ static const struct admin_command commands[] = {
 	{"rollback", admin_rollback, false, " name undo keep discard force no_wait "},
 	{"grow", admin_grow, false, " size "},
 	{"stop", admin_stop, false, " force "},
+	{"on_full", admin_on_full, false, " name policy "},
 };
 
 static _Thread_local char last_hint[512];

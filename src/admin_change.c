@@ -220,3 +220,21 @@ int admin_stop(struct admin_request *r, json_t **ret_ok)
 		err = r->host->stop(r->host->opaque);
 	return err ? err : answer_with(json_pack("{s:b}", "stopping", true), ret_ok);
 }
+
+int admin_on_full(struct admin_request *r, json_t **ret_ok)
+{
+	const char *name, *policy;
+	bool hold;
+	int err = arg_string(r, "name", &name);
+
+	if (!err)
+		err = arg_string(r, "policy", &policy);
+	if (err)
+		return err;
+	hold = strcmp(policy, "hold") == 0;
+	if (!hold && strcmp(policy, "error") != 0)
+		return fail(-EINVAL, "on_full: the policy is \"hold\" or \"error\"");
+	err = cowbd_set_on_full(r->pool, name, hold);
+	return err ? err
+		   : answer_with(json_pack("{s:s, s:s}", "name", name, "policy", policy), ret_ok);
+}

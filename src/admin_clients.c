@@ -95,11 +95,12 @@ int clients_json(struct cowbd_pool *p, uint64_t object, json_t **ret_list)
 	for (size_t i = 0; i < n; i++) {
 		if (object && list[i].object != object)
 			continue;
-		json_array_append_new(out,
-				      json_pack("{s:s, s:s, s:b, s:I, s:I}", "name", list[i].name,
-						"peer", list[i].peer, "attached", list[i].attached,
-						"requests", (json_int_t)list[i].requests, "id",
-						(json_int_t)list[i].object));
+		json_array_append_new(
+			out, json_pack("{s:s, s:s, s:b, s:I, s:I, s:i, s:f}", "name", list[i].name,
+				       "peer", list[i].peer, "attached", list[i].attached,
+				       "requests", (json_int_t)list[i].requests, "id",
+				       (json_int_t)list[i].object, "held", (int)list[i].held,
+				       "held_seconds", (double)list[i].held_ns / 1e9));
 	}
 	return answer_with(out, ret_list);
 }

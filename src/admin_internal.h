@@ -34,6 +34,7 @@ int admin_clone(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_rollback(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_grow(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_stop(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
+int admin_on_full(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 
 /* ---- errors ---- */
 

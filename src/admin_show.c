@@ -188,6 +188,10 @@ static json_t *counters_json(const struct cowbd_pool_info *i)
 		COUNTER(snapshots),
 		COUNTER(dying),
 		COUNTER(virtual_bytes),
+		COUNTER(held),
+		COUNTER(full_times),
+		COUNTER(writes_held),
+		COUNTER(writes_refused),
 #undef COUNTER
 	};
 	json_t *out = json_object();
@@ -218,6 +222,12 @@ int admin_status(struct admin_request *r, json_t **ret_ok)
 			   "failed", i.failed, "failure", i.failure, "was_clean", i.was_clean,
 			   "clients", clients);
 	json_object_update_new(answer, counters_json(&i));
+	if (i.full_since) {
+		char since[32];
+
+		utc_time(i.full_since, since);
+		json_object_set_new(answer, "full_since", json_string(since));
+	}
 	json_object_set_new(answer, "served", json_boolean(r->host != NULL));
 	if (answer && r->host && r->host->status)
 		r->host->status(r->host->opaque, answer);

@@ -36,8 +36,9 @@ struct object {
 	bool gone;        /* deleted; memory stays until the last client closes */
 	unsigned clients; /* open handles */
 	uint64_t idle_ns; /* ephemeral: since when it was seen without clients; 0: not yet */
-	uint64_t chosen;  /* attempt of a command that it is in */
-	struct volume *io; /* of the volume layer; NULL until first opened */
+	_Atomic bool never_held; /* its writes are refused when the pool is full; until closed */
+	uint64_t chosen;         /* attempt of a command that it is in */
+	struct volume *io;       /* of the volume layer; NULL until first opened */
 	struct object *next_id, *next_name;
 };
 

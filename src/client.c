@@ -78,6 +78,11 @@ void cowbd_client_close(struct cowbd_client *c)
 	free(c);
 }
 
+void cowbd_client_cut(struct cowbd_client *c)
+{
+	hold_cut(&c->pool->e.hold, &c->holder);
+}
+
 uint64_t cowbd_client_size(const struct cowbd_client *c)
 {
 	return c->size;
@@ -116,6 +121,9 @@ int cowbd_clients(struct cowbd_pool *p, struct cowbd_client_info **ret_list, siz
 		list[n].opened_ns = c->opened_ns;
 		list[n].requests = atomic_load_explicit(&c->requests, memory_order_relaxed);
 		list[n].attached = client_attached(c, now);
+		list[n].held = atomic_load(&c->holder.held);
+		list[n].held_ns = list[n].held ? now - MIN(now, atomic_load(&c->holder.since_ns))
+					       : 0;
 		catalog_full_name(c->object, list[n].name);
 		snprintf(list[n].peer, sizeof list[n].peer, "%s", c->peer);
 	}
@@ -142,6 +150,33 @@ static int begin(struct cowbd_client *c, uint64_t len, uint64_t offset, bool wri
 	return 0;
 }
 
+/* Whose writes may wait for space: NULL, nobody's. */
+static struct holder *holder(struct cowbd_client *c)
+{
+	return atomic_load_explicit(&c->object->never_held, memory_order_relaxed) ? NULL
+										  : &c->holder;
+}
+
+int cowbd_set_on_full(struct cowbd_pool *p, const char *name, bool hold)
+{
+	struct object *o;
+	int r;
+
+	metalock_exclusive(&p->e.lock);
+	r = catalog_find(p->cat, name, &o);
+	if (r == 0 && o->kind != OBJECT_VOLUME)
+		r = fail(-EINVAL, "\"%s\" is a snapshot: nothing writes to it", name);
+	if (r == 0)
+		atomic_store(&o->never_held, !hold);
+	metalock_drop(&p->e.lock);
+	return r;
+}
+
+unsigned cowbd_client_held(const struct cowbd_client *c)
+{
+	return atomic_load(&c->holder.held);
+}
+
 static int end(struct cowbd_client *c, int r, unsigned flags)
 {
 	return r == 0 && (flags & COWBD_FUA) ? volume_flush(c->pool->cat, c->object) : r;
@@ -160,7 +195,7 @@ int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len, uint64_t 
 	int r = begin(c, len, offset, true);
 
 	if (r == 0)
-		r = volume_write(c->pool->cat, c->object, buf, len, offset);
+		r = volume_write(c->pool->cat, c->object, holder(c), buf, len, offset);
 	return end(c, r, flags);
 }
 
@@ -169,7 +204,7 @@ int cowbd_zero(struct cowbd_client *c, uint64_t len, uint64_t offset, unsigned f
 	int r = begin(c, len, offset, true);
 
 	if (r == 0)
-		r = volume_zero(c->pool->cat, c->object, len, offset);
+		r = volume_zero(c->pool->cat, c->object, holder(c), len, offset);
 	return end(c, r, flags);
 }
 

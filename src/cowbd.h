@@ -66,6 +66,7 @@ enum {
 	COWBD_OPEN_AFTER_ERROR = 8, /* open a session that ended in a failed sync */
 	COWBD_OPEN_NO_URING = 16,
 	COWBD_OPEN_NO_TAIL = 32, /* keep no volatile tail */
+	COWBD_OPEN_HOLD = 64,    /* writes to a full pool wait for space; else -ENOSPC */
 };
 
 struct cowbd_open_options {
@@ -75,6 +76,13 @@ struct cowbd_open_options {
 	unsigned wait_ms;     /* for the pool's lock */
 	/* how long an ephemeral volume stays after its last client, or after opening; 0: 60 s */
 	unsigned ephemeral_ms;
+	/* With COWBD_OPEN_HOLD: how long a write waits before -ENOSPC; 0: for ever.  Only a pool that was
+	 * started (cowbd_start) holds writes: without its threads nothing would let them go. */
+	uint64_t hold_timeout_ns;
+	/* Writes begin or end to be held, or were refused for want of space: look at cowbd_pool_info.
+	 * It must do no more than wake somebody.  NULL is fine. */
+	void (*full)(void *opaque);
+	void *opaque;
 };
 
 /* Opens and recovers a pool.  No threads run yet: until cowbd_start, commits and reclaim happen
@@ -131,6 +139,10 @@ struct cowbd_pool_info {
 	uint64_t blocks_reclaimed, replayed_journal, replayed_tail, zones_given_back;
 	uint64_t generation, records, durable_records;
 	uint64_t cache_bytes, cache_bound_bytes, dirty_pages;
+	/* a full pool: writes held now, and since when (ns since 1970, 0: none is) */
+	uint64_t held, full_since;
+	/* since open: how often the first one came, writes that were held, and that got -ENOSPC */
+	uint64_t full_times, writes_held, writes_refused;
 };
 
 COWBD_PUBLIC void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info);
@@ -228,6 +240,15 @@ COWBD_PUBLIC int cowbd_client_open(struct cowbd_pool *p, const char *name, bool 
 				   const char *peer, struct cowbd_client **ret_client) COWBD_CHECK;
 COWBD_PUBLIC void cowbd_client_close(struct cowbd_client *c); /* NULL is fine */
 
+/* Its writes that wait for space, now and later, return -ESHUTDOWN. */
+COWBD_PUBLIC void cowbd_client_cut(struct cowbd_client *c);
+
+/* How many of its writes wait for space now. */
+COWBD_PUBLIC unsigned cowbd_client_held(const struct cowbd_client *c);
+
+/* hold false: writes to this volume get -ENOSPC where others would wait, until the pool is closed. */
+COWBD_PUBLIC int cowbd_set_on_full(struct cowbd_pool *p, const char *name, bool hold) COWBD_CHECK;
+
 /* Size in bytes when it was opened; may it be written; its id. */
 COWBD_PUBLIC uint64_t cowbd_client_size(const struct cowbd_client *c);
 COWBD_PUBLIC bool cowbd_client_writable(const struct cowbd_client *c);
@@ -239,13 +260,16 @@ COWBD_PUBLIC uint32_t cowbd_client_sector_size(const struct cowbd_client *c);
 struct cowbd_client_info {
 	uint64_t object, opened_ns, requests;
 	bool attached;
+	unsigned held;    /* writes that wait for space */
+	uint64_t held_ns; /* how long the first of them has */
 	char name[2 * 256], peer[128];
 };
 COWBD_PUBLIC int cowbd_clients(struct cowbd_pool *p, struct cowbd_client_info **ret_list,
 			       size_t *ret_n) COWBD_CHECK;
 
 /* Any offset and length within the size; -EINVAL beyond.  Unmapped reads as zero.
- * flags: COWBD_FUA.  -ENOSPC: pool full, nothing of what failed took effect beyond a prefix. */
+ * flags: COWBD_FUA.  -ENOSPC: pool full, nothing of what failed took effect beyond a prefix.
+ * -ESHUTDOWN: the same, after cowbd_client_cut. */
 COWBD_PUBLIC int cowbd_read(struct cowbd_client *c, void *buf, uint64_t len,
 			    uint64_t offset) COWBD_CHECK;
 COWBD_PUBLIC int cowbd_write(struct cowbd_client *c, const void *buf, uint64_t len, uint64_t offset,

@@ -146,6 +146,7 @@ void engine_fail(struct engine *e, const char *what)
 			e->taint(e);
 	}
 	pthread_mutex_unlock(&once);
+	hold_ring(&e->hold); /* who waits for space hears it, too */
 }
 
 /* ---- needs ------------------------------------------------------------------------------- */
@@ -368,6 +369,7 @@ int engine_init(struct engine *e)
 	pthread_cond_init(&e->commit_done, NULL);
 	epoch_init(&e->epochs);
 	epoch_init(&e->writers);
+	hold_init(&e->hold);
 	return 0;
 }
 
@@ -378,6 +380,7 @@ void engine_fini(struct engine *e)
 	dirty_clear(&e->round_dirty);
 	space_free(e->space);
 	pages_free(e->pages);
+	hold_fini(&e->hold);
 	epoch_fini(&e->writers);
 	epoch_fini(&e->epochs);
 	pthread_cond_destroy(&e->commit_done);

@@ -14,6 +14,7 @@
  *   volume.dirty_lock  what a volume wrote since its last flush     no
  *   commit_lock        rounds of group commit                       no
  *   epochs.lock        closing epochs                               no
+ *   hold.lock          who waits for space                          no
  *
  * A metadata section that misses something returns -EAGAIN with thread_need set; its
  * caller lets the lock go, calls engine_need, and starts over:
@@ -33,6 +34,7 @@
 
 #include "epoch.h"
 #include "format.h"
+#include "hold.h"
 #include "journal.h"
 #include "pages.h"
 #include "space.h"
@@ -76,6 +78,7 @@ struct engine {
 	struct pages *pages;
 	struct space *space;
 	struct journal *journal; /* NULL while replaying and when read-only */
+	struct hold hold;        /* writes that wait for space */
 	bool read_only;
 	uint64_t replay_seq; /* record being replayed */
 

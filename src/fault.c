@@ -230,6 +230,8 @@ int write_fault(struct piece *p, uint64_t *ret_done)
 	}
 	if (r < 0) {
 		give_up(&f);
+		if (r != -ENOSPC)
+			hold_ring(&e->hold);
 		return r;
 	}
 	account(&f);

@@ -44,6 +44,8 @@ engine_sources = \
 	src/format.c \
 	src/format.h \
 	src/format_ondisk.c \
+	src/hold.c \
+	src/hold.h \
 	src/hostfs.c \
 	src/hostfs.h \
 	src/journal.c \

@@ -133,6 +133,7 @@ static int run(struct cowbd_pool *p, command_build build, void *args, bool settl
 	if (r == 0 && c.n)
 		r = durable(&c, flags);
 	dirty_clear(&c.late);
+	hold_ring(&p->e.hold); /* it may have let go of something, or removed a volume */
 	free(c.recs);
 	return r;
 }
@@ -426,6 +427,7 @@ static int run_held(struct cowbd_pool *p, const char *name, command_build build,
 	if (r == 0 && c.n)
 		r = durable(&c, flags);
 	dirty_clear(&c.late);
+	hold_ring(&p->e.hold); /* it may have let go of something, or removed a volume */
 	free(c.recs);
 	return r;
 }
@@ -692,7 +694,7 @@ static int zero_tail(struct cowbd_pool *p, const char *name, uint64_t size)
 		return r;
 	old = cowbd_client_size(c);
 	if (size > old && old % bytes) {
-		r = volume_zero(p->cat, c->object, round_up(old, bytes) - old, old);
+		r = volume_zero(p->cat, c->object, NULL, round_up(old, bytes) - old, old);
 		if (r == 0)
 			r = volume_flush(p->cat, c->object);
 	}

@@ -85,6 +85,9 @@ static int new_pool(struct store *s, const char *path, const struct cowbd_open_o
 	p->flags = opt->flags;
 	p->ephemeral_ns =
 		(opt->ephemeral_ms ? opt->ephemeral_ms : EPHEMERAL_MS) * UINT64_C(1000000);
+	p->e.hold.timeout_ns = opt->hold_timeout_ns;
+	p->e.hold.changed = opt->full;
+	p->e.hold.opaque = opt->opaque;
 	p->cache_bytes = MAX(opt->cache_bytes ? opt->cache_bytes : CACHE_DEFAULT, CACHE_MIN);
 	snprintf(p->path, sizeof p->path, "%s", path);
 	snprintf(p->tail_state, sizeof p->tail_state, "off: read-only");
@@ -350,6 +353,18 @@ static void fill_stats(const struct engine *e, struct cowbd_pool_info *i)
 	i->zones_given_back = s->zones_given_back;
 }
 
+static void fill_hold(struct engine *e, struct cowbd_pool_info *i)
+{
+	struct hold_info h;
+
+	hold_get_info(&e->hold, &h);
+	i->held = h.held;
+	i->full_since = h.since_wall_ns;
+	i->full_times = h.full_times;
+	i->writes_held = h.total;
+	i->writes_refused = h.refused;
+}
+
 void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info)
 {
 	struct engine *e = &p->e;
@@ -375,6 +390,7 @@ void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info)
 	i.journal_bytes = e->geo.journal_zones * ZONE_BYTES;
 	fill_space(e, &i);
 	fill_stats(e, &i);
+	fill_hold(e, &i);
 	i.volumes = p->cat->nvolumes;
 	i.snapshots = p->cat->n - p->cat->nvolumes;
 	i.virtual_bytes = p->cat->virtual_bytes;

@@ -21,6 +21,7 @@ struct cowbd_client {
 	uint64_t id, size, opened_ns;
 	bool writable;
 	_Atomic uint64_t requests;
+	struct holder holder; /* of its writes that wait for space */
 	char peer[128];
 	struct cowbd_client *next;
 };

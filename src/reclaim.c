@@ -146,7 +146,8 @@ static struct progress look(struct engine *e)
 	struct progress g;
 
 	metalock_shared(&e->lock);
-	g = (struct progress){space_waiting(e->space), space_dropped(e->space),
+	g = (struct progress){space_waiting(e->space),
+			      space_dropped(e->space) + space_releasing(e->space),
 			      space_leaving(e->space), e->ndying};
 	metalock_drop(&e->lock);
 	return g;

@@ -415,6 +415,7 @@ int recover_begin_session(struct cowbd_pool *p)
 	e->super = next;
 	space_set_journal(e->space, e->journal);
 	e->pending_dirty.all = replayed; /* nobody noted what the tail's records name */
+	space_set_hold(e->space, &e->hold);
 	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
 	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e)
 							     : super_commit(p, &next);

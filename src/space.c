@@ -210,6 +210,8 @@ bool space_settle(struct space *s)
 		free(b);
 		any = true;
 	}
+	if (any && s->hold)
+		hold_ring(s->hold);
 	zones_leave(s);
 	return any;
 }
@@ -222,6 +224,11 @@ uint64_t space_waiting(const struct space *s)
 uint64_t space_dropped(const struct space *s)
 {
 	return s->dropped.used;
+}
+
+uint64_t space_releasing(const struct space *s)
+{
+	return s->merging ? s->dropped_frozen.used : 0;
 }
 
 uint64_t space_leaving(const struct space *s)

@@ -34,6 +34,7 @@
 #include "delta.h"
 #include "epoch.h"
 #include "format.h"
+#include "hold.h"
 #include "journal.h"
 #include "pages.h"
 #include "store.h"
@@ -66,6 +67,9 @@ int space_load(struct space *s) MUST_CHECK;
 /* Records of zone types go here; NULL while replaying. */
 void space_set_journal(struct space *s, struct journal *j);
 
+/* Rings it whenever something comes free. */
+void space_set_hold(struct space *s, struct hold *h);
+
 /* ---- counts ---------------------------------------------------------------- */
 
 /* Count for decisions, and the true one (what reclaim dropped is off).  Lock shared. -EAGAIN. */
@@ -96,6 +100,9 @@ bool space_settle(struct space *s);
 /* Falls that wait; units that reclaim dropped and no checkpoint has released. */
 uint64_t space_waiting(const struct space *s);
 uint64_t space_dropped(const struct space *s);
+
+/* Of these, what the checkpoint that is being written will release. */
+uint64_t space_releasing(const struct space *s);
 
 /* Zones that wait to become free: commit and settle. */
 uint64_t space_leaving(const struct space *s);
@@ -141,6 +148,12 @@ int space_load_group(struct space *s, uint64_t group) MUST_CHECK;
 
 /* Zones ready for data: for the worker that keeps some ahead.  Any thread. */
 unsigned space_ready_zones(const struct space *s);
+
+/* Are there free zones for which the host had no space when it was asked last?  Lock shared. */
+bool space_host_full(const struct space *s);
+
+/* Ask the host again, though it had none a moment ago.  Lock exclusive. */
+void space_look_at_host(struct space *s);
 
 /* ---- checkpoint ------------------------------------------------------------------ */
 

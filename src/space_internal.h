@@ -88,13 +88,15 @@ struct space {
 	uint64_t free_zones, data_zones, meta_zones, reserve;
 	uint64_t scan_data, scan_meta, scan_free; /* groups where the last search ended */
 	uint64_t ready_data[READY_MAX], ready_meta[READY_MAX];
-	unsigned nready_data, nready_meta, npreparing;
+	unsigned nready_data, nready_meta, npreparing, punching;
 	struct active_zone *active[ACTIVE_BUCKETS];
 	struct space_cursor meta_cursor;
 	uint64_t *leaving; /* zones to be free once committed and settled */
 	size_t nleaving, leaving_room;
 	size_t ncommitted;        /* the first of them that a commit covers */
 	uint64_t host_full_until; /* ns: the host had no space a moment ago */
+	bool host_refused;        /* the host had none when it was asked last */
+	struct hold *hold;        /* rung when something comes free; NULL is fine */
 	uint64_t *back;           /* free zones whose space can be given back */
 	size_t nback, back_room;
 };

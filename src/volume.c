@@ -261,23 +261,37 @@ static int write_prefix(struct piece *p, uint64_t *ret_done)
 	return r;
 }
 
-/* [VOLUME-4]: what write_prefix held is given up when this is asked for. */
-static int wait_for_space(struct engine *e, int r)
+/* A try at w, which began when hold_version was w->seen, has ended with r.  No space: takes back what can
+ * be had, else waits, if the write may be held: 0 try again.  [VOLUME-4]: nothing is locked or claimed here. */
+static int wait_for_space(struct engine *e, struct held *w, int r)
 {
+	bool host_full;
 	char why[256];
 
-	if (r != -ENOSPC)
-		return r;
+	if (r != -ENOSPC || hold_version(&e->hold) != w->seen)
+		return r == -ENOSPC ? 0 : r;
 	snprintf(why, sizeof why, "%s", error_message());
 	r = e->make_space(e);
+	if (r != -ENOSPC)
+		return r;
+	metalock_exclusive(&e->lock);
+	host_full = space_host_full(e->space);
+	metalock_drop(&e->lock);
+	r = hold_wait(&e->hold, w, host_full);
+	if (r == 0 && host_full) {
+		metalock_exclusive(&e->lock);
+		space_look_at_host(e->space);
+		metalock_drop(&e->lock);
+	}
 	return r == -ENOSPC ? fail(-ENOSPC, "%s", why) : r;
 }
 
-int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t len,
-		 uint64_t offset)
+int volume_write(struct catalog *c, struct object *o, struct holder *who, const void *buf,
+		 uint64_t len, uint64_t offset)
 {
 	struct engine *e = c->engine;
 	struct piece p = {.cat = c, .e = e, .o = o, .buf = buf, .offset = offset};
+	struct held w = {.kind = HOLD_WRITE, .who = who};
 	int r = engine_writable(e);
 
 	while (len && r == 0) {
@@ -287,15 +301,16 @@ int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t 
 
 		p.len = MIN(len, leaf_end - p.offset);
 		p.pause_us = 0;
+		w.seen = hold_version(&e->hold);
 		r = write_prefix(&p, &done);
 		if (p.pause_us)
 			usleep(p.pause_us);
-		if (r == -ENOSPC)
-			r = wait_for_space(e, r);
+		r = wait_for_space(e, &w, r);
 		p.buf += done;
 		p.offset += done;
 		len -= done;
 	}
+	hold_end(&e->hold, &w);
 	return r;
 }
 
@@ -333,9 +348,10 @@ static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint
 }
 
 /* Unmaps whole blocks; the lock is let go between the steps.  end: UINT64_MAX for all from first, since
- * the volume ends at reach or before; -ESTALE: it doesn't any more. */
+ * the volume ends at reach or before; -ESTALE: it doesn't any more.  skip: leaves for which the pool has no
+ * page stay as they are. */
 static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uint64_t end,
-			uint64_t reach)
+			uint64_t reach, bool skip)
 {
 	struct engine *e = c->engine;
 	uint64_t token = epoch_enter(&e->epochs), writer = epoch_enter(&e->writers), all;
@@ -355,15 +371,22 @@ static int unmap_blocks(struct catalog *c, struct object *o, uint64_t first, uin
 			r = unmap_step(c, o, &first, end);
 			metalock_drop(&e->lock);
 		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+		if (r == -ENOSPC && skip) {
+			first = map_leaf_end(first);
+			r = 0;
+		}
 	}
 	rangelock_drop(&o->io->ranges, &hold);
 	epoch_exit(&e->writers, writer);
 	epoch_exit(&e->epochs, token);
+	if (r == 0) /* what fell comes free as soon as somebody asks for it */
+		hold_ring(&e->hold);
 	return r;
 }
 
 /* Zeroes a part of one block: nothing to do if it is unmapped. */
-static int zero_in_block(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+static int zero_in_block(struct catalog *c, struct object *o, struct holder *who, uint64_t len,
+			 uint64_t offset)
 {
 	struct segment seg[SEGMENTS];
 	unsigned n;
@@ -376,11 +399,12 @@ static int zero_in_block(struct catalog *c, struct object *o, uint64_t len, uint
 
 	if (!zeros)
 		return fail(-ENOMEM, "no memory to zero a part of a block");
-	return volume_write(c, o, zeros, len, offset);
+	return volume_write(c, o, who, zeros, len, offset);
 }
 
 /* Zeroes parts of one or two blocks. */
-static int zero_part(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+static int zero_part(struct catalog *c, struct object *o, struct holder *who, uint64_t len,
+		     uint64_t offset)
 {
 	uint64_t bytes = c->engine->geo.block_bytes;
 	int r = 0;
@@ -388,7 +412,7 @@ static int zero_part(struct catalog *c, struct object *o, uint64_t len, uint64_t
 	while (len && r == 0) {
 		uint64_t n = MIN(len, bytes - offset % bytes);
 
-		r = zero_in_block(c, o, n, offset);
+		r = zero_in_block(c, o, who, n, offset);
 		offset += n;
 		len -= n;
 	}
@@ -407,29 +431,30 @@ static void whole_blocks(struct engine *e, const struct object *o, uint64_t len,
 	metalock_drop(&e->lock);
 }
 
-int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
+int volume_zero(struct catalog *c, struct object *o, struct holder *who, uint64_t len,
+		uint64_t offset)
 {
 	struct engine *e = c->engine;
 	uint64_t first, end, bytes = e->geo.block_bytes;
+	struct held w = {.kind = HOLD_PAGE, .who = who};
 	int r = engine_writable(e);
 
 	if (r < 0 || len == 0)
 		return r;
 	whole_blocks(e, o, len, offset, &first, &end);
 	if (first >= end) /* within one block, or over one edge */
-		return zero_part(c, o, len, offset);
-	r = zero_part(c, o, MIN(first * bytes - offset, len), offset);
+		return zero_part(c, o, who, len, offset);
+	r = zero_part(c, o, who, MIN(first * bytes - offset, len), offset);
 	if (r == 0 && end != UINT64_MAX)
-		r = zero_part(c, o, offset + len - end * bytes, end * bytes);
-	while (r == 0) {
-		r = unmap_blocks(c, o, first, end, offset + len);
-		if (r == 0)
-			return 0;
-		if (r == -ESTALE)
-			return volume_zero(c, o, len, offset);
-		r = wait_for_space(e, r);
+		r = zero_part(c, o, who, offset + len - end * bytes, end * bytes);
+	for (bool done = false; r == 0 && !done;) {
+		w.seen = hold_version(&e->hold);
+		r = unmap_blocks(c, o, first, end, offset + len, false);
+		done = r == 0;
+		r = wait_for_space(e, &w, r);
 	}
-	return r;
+	hold_end(&e->hold, &w);
+	return r == -ESTALE ? volume_zero(c, o, who, len, offset) : r;
 }
 
 int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offset)
@@ -442,10 +467,8 @@ int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offs
 	whole_blocks(c->engine, o, len, offset, &first, &end);
 	if (first >= end)
 		return 0;
-	r = unmap_blocks(c, o, first, end, offset + len);
-	if (r == -ESTALE)
-		return volume_trim(c, o, len, offset);
-	return r == -ENOSPC ? 0 : r; /* no page left for it: a trim may do nothing */
+	r = unmap_blocks(c, o, first, end, offset + len, true);
+	return r == -ESTALE ? volume_trim(c, o, len, offset) : r;
 }
 
 /* ---- flush ---------------------------------------------------------------------------------------------------- */

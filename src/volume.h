@@ -18,7 +18,8 @@
  *   [VOLUME-2] A writer in place holds its blocks shared, from before it looks at the map
  *              until its I/O has ended; a fault or unmap holds them exclusively.
  *   [VOLUME-3] Every request runs in an epoch from before it looks at the map to its end.
- *   [VOLUME-4] A write that finds no space gives up its epoch, locks and claims before it waits.
+ *   [VOLUME-4] A write that finds no space gives up its epoch, locks and claims before it waits
+ *              (hold.h), and then starts over: it has not begun.
  *
  * Thread rule: any.
  */
@@ -50,9 +51,12 @@ void volume_idle(struct engine *e, struct object *o);
 /* Each: within the object's size (the caller checks the arguments).  -ENOENT when the object was deleted. */
 int volume_read(struct catalog *c, struct object *o, void *buf, uint64_t len,
 		uint64_t offset) MUST_CHECK;
-int volume_write(struct catalog *c, struct object *o, const void *buf, uint64_t len,
-		 uint64_t offset) MUST_CHECK;
-int volume_zero(struct catalog *c, struct object *o, uint64_t len, uint64_t offset) MUST_CHECK;
+/* who: whose it is, if it may be held while the pool is full; NULL: -ENOSPC. */
+int volume_write(struct catalog *c, struct object *o, struct holder *who, const void *buf,
+		 uint64_t len, uint64_t offset) MUST_CHECK;
+int volume_zero(struct catalog *c, struct object *o, struct holder *who, uint64_t len,
+		uint64_t offset) MUST_CHECK;
+/* Where the pool has no page for it, it does nothing. */
 int volume_trim(struct catalog *c, struct object *o, uint64_t len, uint64_t offset) MUST_CHECK;
 int volume_flush(struct catalog *c, struct object *o) MUST_CHECK;
 

@@ -186,6 +186,7 @@ int cowbd_start(struct cowbd_pool *p)
 		}
 		p->nthreads++;
 	}
+	p->e.hold.on = p->flags & COWBD_OPEN_HOLD;
 	return 0;
 }
 

@@ -35,6 +35,12 @@ static int need_group(uint64_t group)
 	return -EAGAIN;
 }
 
+static void ring(struct space *s)
+{
+	if (s->hold)
+		hold_ring(s->hold);
+}
+
 static bool is_free_type(unsigned type)
 {
 	return type == ZONE_FREE || type == ZONE_FREE_BACKED;
@@ -230,6 +236,10 @@ void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped)
 		zones_info(s, a->zone)->used_in = s->cuts;
 	else
 		hint(s, a->zone, -(int)n);
+	/* what came free here meanwhile can be seen now; who gives a claim up and has no more to hope for must not wake
+	 * himself */
+	if (mapped && !a->claims && s->hold && atomic_load(&s->hold->n))
+		ring(s);
 	maybe_deactivate(s, a);
 }
 
@@ -517,7 +527,7 @@ static uint64_t take_ready(struct space *s, bool meta)
 }
 
 /* A free zone to prepare; the last ones may be ready for the other use.  0, 1: there is one ready
- * or others are preparing the last ones, -ENOENT, -EAGAIN. */
+ * or others are preparing the last ones, or giving their space back, -ENOENT, -EAGAIN. */
 static int choose_locked(struct space *s, bool meta, uint64_t *ret_zone)
 {
 	int r;
@@ -530,7 +540,7 @@ static int choose_locked(struct space *s, bool meta, uint64_t *ret_zone)
 		*ret_zone = take_ready(s, !meta);
 		r = 0;
 	}
-	if (r == -ENOENT && (s->npreparing || (!meta && s->nready_data)))
+	if (r == -ENOENT && (s->npreparing || s->punching || (!meta && s->nready_data)))
 		return 1;
 	if (r == 0) {
 		zones_info(s, *ret_zone)->flags |= ZF_PREPARING;
@@ -609,6 +619,9 @@ int space_prepare_zone(struct space *s, bool meta)
 	s->npreparing--;
 	if (r == -ENOSPC)
 		s->host_full_until = now_ns() + HOST_FULL_NS;
+	if (r == 0 && s->host_refused)
+		ring(s);
+	s->host_refused = r == -ENOSPC;
 	if (r == 0 && *n < READY_MAX) {
 		info->flags |= ZF_READY;
 		list[(*n)++] = zone;
@@ -620,6 +633,16 @@ int space_prepare_zone(struct space *s, bool meta)
 unsigned space_ready_zones(const struct space *s)
 {
 	return s->nready_data;
+}
+
+bool space_host_full(const struct space *s)
+{
+	return s->host_refused && s->free_zones;
+}
+
+void space_look_at_host(struct space *s)
+{
+	s->host_full_until = 0;
 }
 
 /* ---- the end of a zone's life -------------------------------------------------------------------- */
@@ -665,6 +688,7 @@ void zones_leave(struct space *s)
 		zones_set_type(s, zone, ZONE_FREE_BACKED);
 		zones_info(s, zone)->flags &= (uint8_t)~ZF_LEAVING;
 		note_back(s, zone);
+		ring(s);
 	}
 	s->nleaving = kept;
 	s->ncommitted = committed;
@@ -678,6 +702,7 @@ static bool take_back(struct space *s, uint64_t *ret_zone)
 
 		if (info && info->type == ZONE_FREE_BACKED && !info->flags) {
 			info->flags |= ZF_PUNCHING;
+			s->punching++;
 			*ret_zone = zone;
 			return true;
 		}
@@ -699,6 +724,7 @@ int space_punch_one(struct space *s)
 	r = store_discard(s->store, zone * ZONE_BYTES, ZONE_BYTES);
 	metalock_exclusive(s->lock);
 	zones_info(s, zone)->flags &= (uint8_t)~ZF_PUNCHING;
+	s->punching--;
 	if (r == 0 && delta_prepare(&s->retype, 4) == 0) {
 		zones_set_type(s, zone, ZONE_FREE);
 		if (!delta_get(&s->retype, zone))
@@ -804,6 +830,7 @@ int space_grown(struct space *s)
 	s->free_zones += zones - known;
 	s->scan_free = 0;
 	set_reserve(s);
+	ring(s);
 	return 0;
 }
 
@@ -866,6 +893,11 @@ void space_free(struct space *s)
 void space_set_journal(struct space *s, struct journal *j)
 {
 	s->journal = j;
+}
+
+void space_set_hold(struct space *s, struct hold *h)
+{
+	s->hold = h;
 }
 
 void space_get_info(const struct space *s, struct space_info *ret_info)

@@ -11,6 +11,7 @@ unit_tests = \
 	tests/unit/test_epoch \
 	tests/unit/test_format \
 	tests/unit/test_format_doc \
+	tests/unit/test_hold \
 	tests/unit/test_journal \
 	tests/unit/test_journal_random \
 	tests/unit/test_manage \
@@ -152,6 +153,7 @@ script_tests = \
 	tests/nbd/hostile_mute.sh \
 	tests/nbd/hostile_options.sh \
 	tests/nbd/hostile_requests.sh \
+	tests/nbd/hold.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/kill.sh \
 	tests/nbd/no_bind.sh \

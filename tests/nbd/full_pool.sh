@@ -17,7 +17,7 @@ free_bytes() {
 }
 
 new_pool
-serve
+serve on-full=error
 "$COWBD" create a 128M
 "$COWBD" create b 128M 2>/dev/null
 writes a 128M >a.out || fail "$(tail -n 3 a.out)"

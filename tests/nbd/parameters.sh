@@ -16,7 +16,8 @@ bad 'more than one pool' "pool=$pool" "pool=$pool"
 bad 'at least 1M' "pool=$pool" cache=5
 bad '1 to 86400' "pool=$pool" ephemeral=0
 bad 'auto or sync' "pool=$pool" io=fast
-bad 'on-full=error' "pool=$pool" on-full=hold
+bad 'hold or error' "pool=$pool" on-full=wait
+bad 'hold-timeout' "pool=$pool" hold-timeout=soon
 bad 'nothere' "pool=$TEST_DIR/nothere"
 long=$TEST_DIR/$(printf '%0120d' 0).ctl
 bad '107 bytes' "pool=$pool" "control=$long"
