@@ -10,7 +10,8 @@ packages_build="
 	libzstd-dev libnl-genl-3-dev libmount-dev libblkid-dev libsmartcols-dev uuid-dev
 	systemtap-sdt-dev"
 packages_quickstart="nbdkit libnbd-bin nbd-client fuse3 e2fsprogs mount util-linux"
-packages_test="clang clang-format shellcheck binutils fio qemu-utils procps xz-utils git jq xfsprogs btrfs-progs fdisk"
+packages_test="clang clang-format shellcheck binutils fio qemu-utils procps xz-utils git jq
+	qemu-system-x86 busybox-static cpio kmod xfsprogs btrfs-progs fdisk dmsetup"
 packages_bench="python3 fio qemu-utils nbd-server xfsprogs btrfs-progs"
 
 # packages_install NAME...: installs those that are missing, as root or by sudo.  Where that can't be

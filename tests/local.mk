@@ -68,7 +68,8 @@ test_tools = \
 	tests/kill/writer \
 	tests/crash/logwrites \
 	tests/nbd/hostile \
-	tests/nbd/talk
+	tests/nbd/talk \
+	tests/vm/writer
 
 # The real nbdkit, the real command, real clients.
 script_tests = \
@@ -171,6 +172,15 @@ script_tests = \
 	tests/nbd/unknown_export.sh \
 	tests/nbd/zero_and_trim.sh
 
+# A virtual machine with Debian's kernel; a part of these is in make check.
+vm_tests = \
+	tests/vm/client.sh
+vm_guest = \
+	tests/vm/guest/init \
+	tests/vm/guest/lib.sh \
+	tests/vm/guest/snapshots.sh \
+	tests/vm/guest/trim.sh
+
 EXTRA_DIST += $(script_tests) \
 	tests/unit/check_image.h \
 	tests/unit/journal_bench.h \
@@ -183,6 +193,10 @@ EXTRA_DIST += $(script_tests) \
 	tests/attach/functions.sh \
 	tests/cli/functions.sh \
 	tests/nbd/functions.sh \
+	tests/vm/functions.sh \
+	tests/vm/initramfs \
+	$(vm_guest) \
+	$(vm_tests) \
 	tests/fuzz/admin.dict \
 	tests/fuzz/run.sh \
 	tests/fuzz/corpus
@@ -196,6 +210,11 @@ tests_kill_writer_LDADD = $(LIBNBD_LIBS)
 tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
 tests_unit_test_nbdlink_LDADD = $(NLGENL_LIBS) $(CHECK_LIBS)
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
+
+# It runs where nothing is installed, and is built as it is in every build.
+tests_vm_writer_CFLAGS = -std=gnu11 $(WARN_CFLAGS) -pthread
+tests_vm_writer_LDFLAGS = -all-static
+tests_vm_writer_LDADD =
 
 tests_unit_test_check_tiny_SOURCES = tests/unit/test_check.c
 tests_unit_test_check_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
@@ -300,7 +319,13 @@ soak-kill: all $(test_tools)
 	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.figures' TEST_TIMEOUT=36000 \
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
 	$(srcdir)/scripts/reliability note kill <kill.figures
-.PHONY: check-unit check-model check-valgrind soak-kill
+# Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
+check-vm: all tests/vm/writer
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'
+.PHONY: check-unit check-model check-valgrind check-vm soak-kill
+
+clean-local:
+	rm -rf tests/vm/cache tests/vm/*.console
 
 # Fuzzes each target for FUZZ_SECONDS with clang's libFuzzer: see tests/fuzz/run.sh.
 fuzz:
