@@ -14,7 +14,7 @@ static const struct column columns[] = {
 	{"PARENT", "parent", CELL_TEXT, true},
 	{"CLIENTS", "clients", CELL_NUMBER, true},
 	{"KIND", "kind", CELL_TEXT, false},
-	{"LABEL", "label", CELL_TEXT, false},
+	{"LABEL", "label", CELL_TEXT, true},
 	{"MAPPED", "mapped", CELL_SIZE, false},
 	{"EXCLUSIVE", "exclusive", CELL_SIZE, false},
 	{"SHARED", "shared", CELL_SIZE, false},

@@ -52,6 +52,10 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_CONNECTIONS] = {0, "connections", "N"},
 	[OPT_VIA] = {0, "via", "WAY"},
 	[OPT_OPTIONS] = {0, "options", "LIST"},
+	[OPT_FREEZE] = {0, "freeze", "DIR"},
+	[OPT_REMOUNT] = {0, "remount", NULL},
+	[OPT_RESIZE_FS] = {0, "resize-fs", NULL},
+	[OPT_WATCH] = {0, "watch", NULL},
 };
 
 const struct option_use global_options[] = {
@@ -98,11 +102,14 @@ OPTIONS_OF(rm, {OPT_RECURSIVE, "the snapshots of a volume too; clones stay"},
 	   {OPT_DRY_RUN, "only say what would go, and how much space it would free"},
 	   {OPT_FORCE, "though clients are attached; they are cut off"});
 OPTIONS_OF(resize, {OPT_FORCE, "smaller though data is cut off, or clients are attached"});
+OPTIONS_OF(snapshot,
+	   {OPT_FREEZE, "freeze the file system on DIR, or (auto) all of the volumes, meanwhile"});
 OPTIONS_OF(clone,
 	   {OPT_COUNT, "make N clones PREFIX1 ... PREFIXN, with zeros in front to one length"});
 OPTIONS_OF(rollback, {OPT_UNDO, "take a volume back to where it was before its last rollback"},
 	   {OPT_KEEP, "keep the state left behind as VOL@NAME, for good"},
 	   {OPT_DISCARD, "keep nothing of the state left behind"},
+	   {OPT_REMOUNT, "unmount and detach it, roll back, attach and mount it again"},
 	   {OPT_FORCE, "though clients are attached; they are cut off first"});
 OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
 	   {OPT_PAD, "fill up with zeros to a multiple of 512 bytes"},
@@ -144,7 +151,7 @@ const struct command commands[] = {
 	{"uri", NULL, "NAME", 1, 1, "print the NBD URI of a volume or snapshot", cmd_uri,
 	 no_options, false},
 	{"snapshot", "snap", "VOL[@SNAP]...", 1, -1, "take snapshots, all at one instant",
-	 cmd_snapshot, no_options, false},
+	 cmd_snapshot, snapshot_options, false},
 	{"clone", NULL, "NAME NEW... | -n N NAME PREFIX", 2, -1,
 	 "make writable copies of a snapshot or volume", cmd_clone, clone_options, false},
 	{"rollback", NULL, "VOL@SNAP | --undo VOL", 1, 1, "take a volume back to a snapshot",

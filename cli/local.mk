@@ -29,6 +29,8 @@ cli_cowbd_SOURCES = \
 	cli/cmd_volume.c \
 	cli/commands.c \
 	cli/disk.c \
+	cli/freeze.c \
+	cli/freeze.h \
 	cli/main.c \
 	cli/mount.h \
 	cli/mounts.c \
@@ -38,6 +40,8 @@ cli_cowbd_SOURCES = \
 	cli/parts.c \
 	cli/parts.h \
 	cli/progress.c \
+	cli/remount.c \
+	cli/remount.h \
 	cli/report.c \
 	cli/session.c \
 	cli/size.c \

@@ -117,7 +117,8 @@ static char *copy_text(const char *text)
 	return strdup(text ? text : "");
 }
 
-static int add_mount(struct mounts *m, struct libmnt_fs *fs, const struct devices *d, size_t which)
+static int add_mount(struct mounts *m, struct libmnt_fs *fs, const struct devices *d, size_t which,
+		     size_t place)
 {
 	struct mounted *list = realloc(m->list, (m->n + 1) * sizeof *list), *one;
 
@@ -133,6 +134,7 @@ static int add_mount(struct mounts *m, struct libmnt_fs *fs, const struct device
 		.options = copy_text(mnt_fs_get_options(fs)),
 		.dev = d->dev[which],
 		.partition = d->partition[which],
+		.place = place,
 		.direct = which == 0 || d->partition[which],
 	};
 	if (!one->source || !one->target || !one->root || !one->fstype || !one->options)
@@ -151,6 +153,7 @@ int mounts_of(const struct attachment *a, struct mounts *ret)
 	struct libmnt_table *table = read_mounts();
 	struct devices d;
 	struct libmnt_fs *fs;
+	size_t place = 0;
 	int status = DONE;
 
 	*ret = (struct mounts){0};
@@ -160,9 +163,10 @@ int mounts_of(const struct attachment *a, struct mounts *ret)
 	while (!status && mnt_table_next_fs(table, at, &fs) == 0) {
 		dev_t dev = device_of_mount(fs);
 
+		place++;
 		for (size_t i = 0; !status && i < d.n; i++)
 			if (d.dev[i] == dev)
-				status = add_mount(ret, fs, &d, i);
+				status = add_mount(ret, fs, &d, i, place);
 	}
 	mnt_free_iter(at);
 	mnt_unref_table(table);

@@ -20,6 +20,7 @@ struct mounted {
 	char *source, *target, *root, *fstype, *options;
 	dev_t dev;          /* of the block device */
 	unsigned partition; /* of the disk; 0: the whole disk, or what is built on it */
+	size_t place;       /* in the order of all mounts */
 	bool direct;        /* on the disk or its partition, not on what is built on those */
 };
 

@@ -78,8 +78,10 @@ script_tests = \
 	tests/probe.sh \
 	tests/attach/attach.sh \
 	tests/attach/bad_use.sh \
+	tests/attach/freeze.sh \
 	tests/attach/mount.sh \
 	tests/attach/partitions.sh \
+	tests/attach/rollback.sh \
 	tests/cli/attached.sh \
 	tests/cli/bad_pool.sh \
 	tests/cli/check.sh \
