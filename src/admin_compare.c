@@ -131,13 +131,15 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 		json_decref(c.findings);
 		return err;
 	}
-	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "damages",
-				     (json_int_t)res.damages, "leaks", (json_int_t)res.leaks,
-				     "notes", (json_int_t)res.notes, "pages", (json_int_t)res.pages,
-				     "blocks", (json_int_t)res.blocks, "objects",
-				     (json_int_t)res.objects, "journal_batches",
+	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+				     "damages", (json_int_t)res.damages, "leaks",
+				     (json_int_t)res.leaks, "notes", (json_int_t)res.notes, "pages",
+				     (json_int_t)res.pages, "blocks", (json_int_t)res.blocks,
+				     "objects", (json_int_t)res.objects, "journal_batches",
 				     (json_int_t)res.journal_batches, "journal_records",
-				     (json_int_t)res.journal_records, "findings", c.findings),
+				     (json_int_t)res.journal_records, "checkpoints",
+				     (json_int_t)res.checkpoints, "saved_pages",
+				     (json_int_t)res.saved_pages, "findings", c.findings),
 			   ret_ok);
 }
 

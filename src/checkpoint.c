@@ -184,8 +184,6 @@ int checkpoint_run(struct engine *e)
 	int r = 0;
 
 	pthread_mutex_lock(&p->checkpoint_lock);
-	while (p->held)
-		pthread_cond_wait(&p->unheld, &p->checkpoint_lock);
 	if (p->checkpoints_done < want) {
 		uint64_t mine = atomic_fetch_add(&p->checkpoints_begun, 1) + 1;
 
@@ -197,19 +195,63 @@ int checkpoint_run(struct engine *e)
 	return r;
 }
 
-void checkpoint_hold(struct cowbd_pool *p)
+/* ---- a checkpoint that stays readable ------------------------------------------- */
+
+/* Both copies of the superblock are overwritten by the very next checkpoint. */
+static void keep_supers(struct cowbd_pool *p, struct spill *spill)
 {
-	pthread_mutex_lock(&p->checkpoint_lock);
-	p->held++;
-	pthread_mutex_unlock(&p->checkpoint_lock);
+	pthread_mutex_lock(&p->super_lock);
+	spill_keep(spill, page_offset(0, 0));
+	spill_keep(spill, page_offset(0, 1));
+	pthread_mutex_unlock(&p->super_lock);
 }
 
-void checkpoint_unhold(struct cowbd_pool *p)
+static void set_pin(struct cowbd_pool *p, struct spill *spill)
+{
+	pages_set_spill(p->e.pages, spill);
+	metalock_exclusive(&p->e.lock);
+	p->spill = spill;
+	space_hold_meta(p->e.space, spill != NULL);
+	metalock_drop(&p->e.lock);
+}
+
+int checkpoint_pin(struct cowbd_pool *p, uint64_t bound_bytes, struct spill **ret_spill)
+{
+	struct spill *spill;
+	int r = spill_new(p->e.store, bound_bytes, &spill);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&p->checkpoint_lock);
+	assert(!p->spill);
+	keep_supers(p, spill);
+	set_pin(p, spill);
+	pthread_mutex_unlock(&p->checkpoint_lock);
+	*ret_spill = spill;
+	return 0;
+}
+
+void checkpoint_unpin(struct cowbd_pool *p, struct spill *spill)
 {
 	pthread_mutex_lock(&p->checkpoint_lock);
-	p->held--;
-	pthread_cond_broadcast(&p->unheld);
+	set_pin(p, NULL);
 	pthread_mutex_unlock(&p->checkpoint_lock);
+	spill_free(spill);
+}
+
+bool checkpoint_break_pin(struct cowbd_pool *p)
+{
+	bool any;
+
+	metalock_exclusive(&p->e.lock);
+	any = p->spill && space_held(p->e.space) && !spill_overrun(p->spill);
+	if (any) {
+		spill_give_up(p->spill); /* before a zone can be used anew */
+		space_hold_meta(p->e.space, false);
+		(void)space_settle(p->e.space);
+	}
+	metalock_drop(&p->e.lock);
+	return any;
 }
 
 bool checkpoint_due(const struct engine *e)

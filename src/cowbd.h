@@ -306,14 +306,16 @@ struct cowbd_check_result {
 	uint64_t damages, leaks, notes;
 	uint64_t pages, blocks, objects;           /* verified; counted; seen */
 	uint64_t journal_batches, journal_records; /* valid beyond the checkpoint */
+	uint64_t checkpoints, saved_pages;         /* online: that went on, and what they saved */
 };
 
 /* Verifies the committed checkpoint of the pool at path, reading only, sharing no walking
  * code with the engine; -EBUSY if it is open for writing.  0 whatever is found; negative: could not look. */
 COWBD_PUBLIC int cowbd_check(const char *path, const struct cowbd_check_options *opt,
 			     struct cowbd_check_result *ret_result) COWBD_CHECK;
-/* The same for an open pool: checkpoints, then checks that checkpoint; I/O goes on,
- * further checkpoints wait. */
+/* The same for an open pool: checkpoints, then checks that checkpoint. I/O goes on, and so do
+ * checkpoints, which save what they overwrite of it.  Findings are told at the end, the first 1000.  -EBUSY: it was overrun
+ * several times, since too much changed. */
 COWBD_PUBLIC int cowbd_check_pool(struct cowbd_pool *p, const struct cowbd_check_options *opt,
 				  struct cowbd_check_result *ret_result) COWBD_CHECK;
 

@@ -55,6 +55,7 @@ engine_sources = \
 	src/map.h \
 	src/metalock.h \
 	src/mkfs.c \
+	src/online.c \
 	src/pages.c \
 	src/pages.h \
 	src/pool.c \
@@ -68,6 +69,8 @@ engine_sources = \
 	src/space.c \
 	src/space.h \
 	src/space_internal.h \
+	src/spill.c \
+	src/spill.h \
 	src/store.c \
 	src/store.h \
 	src/store_file.c \

@@ -41,6 +41,8 @@ struct pages {
 	size_t nclock, clock_room, hand;
 	size_t bound; /* pages to keep when clean */
 
+	struct spill
+		*spill; /* where old slots are saved, or NULL; changed while no checkpoint runs */
 	uint8_t *batch_buf; /* of a checkpoint, of which there is one at a time */
 
 	struct slab *slabs;
@@ -600,6 +602,7 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 {
 	struct store_io io[WRITE_BATCH];
 	struct iovec iov[WRITE_BATCH];
+	uint64_t no[WRITE_BATCH], to[WRITE_BATCH];
 	uint64_t end = 0;
 	unsigned n = 0;
 
@@ -607,6 +610,8 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 	for (unsigned i = 0; i < b->n; i++) {
 		uint64_t offset = page_offset(b->page[i]->no, slot_which(b->slot[i]));
 
+		no[i] = b->page[i]->no;
+		to[i] = offset;
 		if (n && offset == end) {
 			iov[n - 1].iov_len += PAGE_BYTES;
 		} else {
@@ -617,6 +622,8 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 		}
 		end = offset + PAGE_BYTES;
 	}
+	if (p->spill)
+		spill_saving(p->spill, no, to, b->n);
 	atomic_fetch_add_explicit(&p->written, b->n * (uint64_t)PAGE_BYTES, memory_order_relaxed);
 	return store_submit(p->store, io, n);
 }
@@ -815,6 +822,11 @@ uint64_t pages_bytes(const struct pages *p)
 {
 	return p->nframes * (PAGE_BYTES + sizeof(struct page)) + p->clock_room * sizeof(*p->clock) +
 	       (p->bucket_mask + 1) * sizeof(*p->bucket);
+}
+
+void pages_set_spill(struct pages *p, struct spill *spill)
+{
+	p->spill = spill;
 }
 
 uint64_t pages_written(const struct pages *p)

@@ -32,6 +32,7 @@
 
 #include "format.h"
 #include "metalock.h"
+#include "spill.h"
 #include "store.h"
 
 struct page {
@@ -130,6 +131,10 @@ int pages_staged(struct pages *p, enum page_kind kind, uint64_t **ret_list,
 /* Writes these staged pages (sorted page numbers), and stages their parents.  No lock held. */
 int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *list, size_t n,
 		       uint64_t generation) MUST_CHECK;
+
+/* From now on what the committed checkpoint uses is saved there before it is overwritten; NULL: no more.  No
+ * checkpoint runs. */
+void pages_set_spill(struct pages *p, struct spill *spill);
 
 /* Bytes written by checkpoints so far. */
 uint64_t pages_written(const struct pages *p);

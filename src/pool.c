@@ -9,8 +9,6 @@
 
 #include <uuid/uuid.h>
 
-#include "check.h"
-
 #define CACHE_DEFAULT (UINT64_C(64) << 20)
 #define EPHEMERAL_MS 60000u
 #define CACHE_MIN (UINT64_C(1) << 20)
@@ -57,7 +55,7 @@ static void free_pool(struct cowbd_pool *p)
 	pthread_mutex_destroy(&p->checkpoint_lock);
 	pthread_mutex_destroy(&p->work_lock);
 	pthread_cond_destroy(&p->work);
-	pthread_cond_destroy(&p->unheld);
+	pthread_mutex_destroy(&p->check_lock);
 	free(p);
 	store_close(s); /* last: its lock keeps the next one out until all is over */
 }
@@ -96,7 +94,7 @@ static int new_pool(struct store *s, const char *path, const struct cowbd_open_o
 	pthread_mutex_init(&p->checkpoint_lock, NULL);
 	pthread_mutex_init(&p->work_lock, NULL);
 	pthread_cond_init(&p->work, NULL);
-	pthread_cond_init(&p->unheld, NULL);
+	pthread_mutex_init(&p->check_lock, NULL);
 	catalog_free_io = volume_free;
 	*ret_pool = p;
 	return 0;
@@ -406,32 +404,4 @@ void cowbd_pool_info(struct cowbd_pool *p, struct cowbd_pool_info *ret_info)
 	i.dirty_pages = pages_dirty(e->pages);
 	metalock_drop(&e->lock);
 	*ret_info = i;
-}
-
-/* ---- check ------------------------------------------------------------------------------------------------------ */
-
-int cowbd_check(const char *path, const struct cowbd_check_options *opt,
-		struct cowbd_check_result *ret_result)
-{
-	struct store *s;
-	int r = store_file_open(path, STORE_OPEN_READ_ONLY, 0, &s);
-
-	if (r < 0)
-		return r;
-	r = check_store(s, opt, ret_result);
-	store_close(s);
-	return r;
-}
-
-int cowbd_check_pool(struct cowbd_pool *p, const struct cowbd_check_options *opt,
-		     struct cowbd_check_result *ret_result)
-{
-	int r = cowbd_checkpoint(p);
-
-	if (r < 0)
-		return r;
-	checkpoint_hold(p);
-	r = check_store(p->e.store, opt, ret_result);
-	checkpoint_unhold(p);
-	return r;
 }

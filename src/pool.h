@@ -48,8 +48,11 @@ struct cowbd_pool {
 	pthread_mutex_t checkpoint_lock;
 	_Atomic uint64_t checkpoints_begun; /* under checkpoint_lock, read by all */
 	uint64_t checkpoints_done;          /* under checkpoint_lock */
-	unsigned held; /* checks that hold checkpoints off; under checkpoint_lock */
-	pthread_cond_t unheld;
+
+	/* online check */
+	pthread_mutex_t check_lock; /* one at a time; the outermost, held across all of it */
+	uint64_t spill_bytes;       /* its bound, 0: the usual one; tests set it */
+	struct spill *spill;        /* of the one that runs, or NULL; under e.lock */
 
 	/* workers */
 	pthread_mutex_t work_lock;
@@ -105,9 +108,13 @@ int recover_begin_session(struct cowbd_pool *p) MUST_CHECK;
 /* A checkpoint that begins after the call, or one that did already while we waited. */
 int checkpoint_run(struct engine *e) MUST_CHECK;
 
-/* Holds checkpoints off, for a check of the committed one. */
-void checkpoint_hold(struct cowbd_pool *p);
-void checkpoint_unhold(struct cowbd_pool *p);
+/* A view of the store in which the committed checkpoint stays readable while others follow, in bound_bytes at
+ * most.  One at a time. */
+int checkpoint_pin(struct cowbd_pool *p, uint64_t bound_bytes, struct spill **ret_spill) MUST_CHECK;
+void checkpoint_unpin(struct cowbd_pool *p, struct spill *spill);
+
+/* Space is short: the zones that the view holds are let go, which ends the view.  True if there were any.  No lock held. */
+bool checkpoint_break_pin(struct cowbd_pool *p);
 
 /* Should one begin? Lock shared. */
 bool checkpoint_due(const struct engine *e);

@@ -160,7 +160,7 @@ int reclaim_make_space(struct engine *e)
 	int r;
 
 	if (!g.waiting && !g.dropped && !g.leaving && !g.dying)
-		return fail(-ENOSPC, "the pool is full");
+		return checkpoint_break_pin(pool_of(e)) ? 0 : fail(-ENOSPC, "the pool is full");
 	if ((r = engine_commit(e, NULL)) < 0)
 		return r;
 	for (unsigned i = 0; i < 64 && (r = reclaim_some(pool_of(e))) > 0;)

@@ -233,7 +233,12 @@ uint64_t space_releasing(const struct space *s)
 
 uint64_t space_leaving(const struct space *s)
 {
-	return s->nleaving;
+	return s->nleaving - s->nheld;
+}
+
+uint64_t space_held(const struct space *s)
+{
+	return s->nheld;
 }
 
 uint64_t space_deltas(const struct space *s)

@@ -104,8 +104,9 @@ uint64_t space_dropped(const struct space *s);
 /* Of these, what the checkpoint that is being written will release. */
 uint64_t space_releasing(const struct space *s);
 
-/* Zones that wait to become free: commit and settle. */
+/* Zones that wait to become free: commit and settle; those that only space_hold_meta keeps are not among them. */
 uint64_t space_leaving(const struct space *s);
+uint64_t space_held(const struct space *s);
 
 /* Live deltas, and where a checkpoint should begin. */
 uint64_t space_deltas(const struct space *s);
@@ -179,6 +180,9 @@ void space_committed(struct space *s);
 
 /* Gives one free zone's space back to the host: 1 done, 0 nothing to do, negative errno. No lock held. */
 int space_punch_one(struct space *s) MUST_CHECK;
+
+/* While held, no zone of metadata becomes free: who reads an older checkpoint still looks there.  Lock exclusive. */
+void space_hold_meta(struct space *s, bool hold);
 
 /* The pool grew: geometry says how much. */
 int space_grown(struct space *s) MUST_CHECK;

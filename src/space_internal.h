@@ -93,6 +93,8 @@ struct space {
 	struct space_cursor meta_cursor;
 	uint64_t *leaving; /* zones to be free once committed and settled */
 	size_t nleaving, leaving_room;
+	bool hold_meta;           /* zones of metadata stay there */
+	size_t nheld;             /* that do, and would not otherwise */
 	size_t ncommitted;        /* the first of them that a commit covers */
 	uint64_t host_full_until; /* ns: the host had no space a moment ago */
 	bool host_refused;        /* the host had none when it was asked last */

@@ -672,15 +672,25 @@ static void note_back(struct space *s, uint64_t zone)
 	s->back[s->nback++] = zone;
 }
 
+/* A checkpoint before the committed one is still being read there. */
+static bool zone_held(const struct space *s, const struct zone_info *info)
+{
+	return s->hold_meta && info->type == ZONE_META;
+}
+
 void zones_leave(struct space *s)
 {
 	size_t kept = 0, committed = 0;
 
+	s->nheld = 0;
 	for (size_t i = 0; i < s->nleaving; i++) {
 		uint64_t zone = s->leaving[i];
+		bool leaves = (i < s->ncommitted || MUTANT("zone-type-early")) &&
+			      !zone_pending(s, zone); /* [SPACE-4] */
+		bool held = leaves && zone_held(s, zones_info(s, zone));
 
-		if ((i >= s->ncommitted && !MUTANT("zone-type-early")) ||
-		    zone_pending(s, zone)) { /* [SPACE-4] */
+		if (!leaves || held) {
+			s->nheld += held;
 			committed += i < s->ncommitted;
 			s->leaving[kept++] = zone;
 			continue;
@@ -888,6 +898,11 @@ void space_free(struct space *s)
 	free(s->back);
 	free(s->group);
 	free(s);
+}
+
+void space_hold_meta(struct space *s, bool hold)
+{
+	s->hold_meta = hold;
 }
 
 void space_set_journal(struct space *s, struct journal *j)

@@ -17,6 +17,7 @@ unit_tests = \
 	tests/unit/test_manage \
 	tests/unit/test_map \
 	tests/unit/test_nbdlink \
+	tests/unit/test_online \
 	tests/unit/test_pages \
 	tests/unit/test_rangelock \
 	tests/unit/test_recover \
@@ -136,6 +137,7 @@ script_tests = \
 	tests/kill/fio.sh \
 	tests/kill/sees.sh \
 	tests/nbd/burst.sh \
+	tests/nbd/check_online.sh \
 	tests/nbd/control_end.sh \
 	tests/nbd/control_limit.sh \
 	tests/nbd/control_lines.sh \
