@@ -67,6 +67,7 @@ enum option_id {
 	OPT_CACHE,
 	OPT_ON_FULL,
 	OPT_HOLD_TIMEOUT,
+	OPT_LOW_WATER,
 	OPT_LOST_TAIL,
 	OPT_AFTER_ERROR,
 	OPT_SECTOR_SIZE,
@@ -219,6 +220,10 @@ int client_call(struct client *k, const char *cmd, json_t *args, admin_progress 
 /* Waits until the daemon has ended the connection; what went wrong with it in *t. */
 void client_wait_end(struct client *k, struct trouble *t);
 
+/* After subscribe: each event until the connection ends.  True: the daemon said goodbye; t as above. */
+bool client_events(struct client *k, void (*event)(void *opaque, json_t *event), void *opaque,
+		   struct trouble *t);
+
 /* ---- sessions: a pool, served or not ------------------------------------------------------ */
 
 struct session {
@@ -310,6 +315,7 @@ bool all_zero(const void *buf, size_t len);
 int cmd_init(const struct call *c);
 int cmd_serve(const struct call *c);
 int cmd_stop(const struct call *c);
+int cmd_events(const struct call *c);
 int cmd_status(const struct call *c);
 int cmd_create(const struct call *c);
 int cmd_rm(const struct call *c);

@@ -224,3 +224,23 @@ void client_wait_end(struct client *k, struct trouble *t)
 		json_decref(m);
 	}
 }
+
+bool client_events(struct client *k, void (*event)(void *opaque, json_t *event), void *opaque,
+		   struct trouble *t)
+{
+	bool closed = false;
+	json_t *m;
+
+	while ((m = read_message(k))) {
+		const char *name = json_string_value(json_object_get(m, "event"));
+		json_t *error = json_object_get(m, "error");
+
+		if (name)
+			event(opaque, m);
+		closed = name && strcmp(name, "closed") == 0;
+		if (error)
+			(void)answer_error(error, t);
+		json_decref(m);
+	}
+	return closed;
+}

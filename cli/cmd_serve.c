@@ -343,6 +343,8 @@ static int add_full_args(struct serve *v)
 		if (!status)
 			status = add_arg(v, "hold-timeout=%lu", seconds);
 	}
+	if (!status && v->c->opt[OPT_LOW_WATER])
+		status = add_arg(v, "low-water=%s", v->c->opt[OPT_LOW_WATER]);
 	return status;
 }
 

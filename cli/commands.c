@@ -37,6 +37,7 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_CACHE] = {0, "cache", "SIZE"},
 	[OPT_ON_FULL] = {0, "on-full", "POLICY"},
 	[OPT_HOLD_TIMEOUT] = {0, "hold-timeout", "SECONDS"},
+	[OPT_LOW_WATER] = {0, "low-water", "MARK"},
 	[OPT_LOST_TAIL] = {0, "lost-tail", NULL},
 	[OPT_AFTER_ERROR] = {0, "after-error", NULL},
 	[OPT_SECTOR_SIZE] = {0, "sector-size", "SIZE"},
@@ -94,6 +95,7 @@ OPTIONS_OF(serve, {OPT_DAEMON, "return when clients can connect, and go on in th
 	   {OPT_CACHE, "bound of the cache of metadata (64M)"},
 	   {OPT_ON_FULL, "writes to a full pool: hold (the default), or error"},
 	   {OPT_HOLD_TIMEOUT, "held writes fail after so long; 0 (the default): never"},
+	   {OPT_LOW_WATER, "an event when less space is free: 10% (the default), or a size"},
 	   {OPT_LOST_TAIL, "open though what was not flushed when the last daemon died is lost"},
 	   {OPT_AFTER_ERROR, "open after a failed sync: what that may have lost stays lost"});
 OPTIONS_OF(stop, {OPT_FORCE, "though clients are attached; they are cut off"});
@@ -135,6 +137,8 @@ const struct command commands[] = {
 	 stop_options, false},
 	{"status", NULL, "", 0, 0, "say how the pool and its daemon are", cmd_status, no_options,
 	 false},
+	{"events", NULL, "", 0, 0, "tell what happens in a served pool, as it happens", cmd_events,
+	 no_options, false},
 	{"create", NULL, "VOL SIZE", 2, 2, "make an empty volume", cmd_create, create_options,
 	 false},
 	{"rm", "destroy", "NAME...", 1, -1, "remove volumes and snapshots", cmd_rm, rm_options,

@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -411,6 +412,22 @@ bool conns_unsent(struct conn_id id)
 	}
 	pthread_mutex_unlock(&lock);
 	return bytes > 0;
+}
+
+bool conns_gone(struct conn_id id)
+{
+	struct pollfd p = {.events = POLLRDHUP};
+	bool gone;
+
+	if (id.fd < 0)
+		return false;
+	pthread_mutex_lock(&lock);
+	p.fd = duplicate_locked(id);
+	gone = p.fd < 0 || (poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+	if (p.fd >= 0)
+		close(p.fd);
+	pthread_mutex_unlock(&lock);
+	return gone;
 }
 
 struct shutdown_all {

@@ -44,6 +44,9 @@ bool conns_shutdown(struct conn_id id, int how);
 /* Is something sent that the peer has not yet taken?  (TCP: not yet acknowledged.) */
 bool conns_unsent(struct conn_id id);
 
+/* Has the peer hung up, or is the socket closed?  Unknown ones: no. */
+bool conns_gone(struct conn_id id);
+
 /* shutdown(2) of all connections, in whatever state; returns how many there were. */
 size_t conns_shutdown_all(int how);
 

@@ -32,6 +32,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "events.h"
 #include "rundir.h"
 
 #define PATIENCE_MS 30000
@@ -52,7 +53,8 @@ struct reader {
 	int fd;
 	char *buf;
 	size_t room, used;
-	size_t taken; /* bytes of the line handed out last */
+	size_t taken;              /* bytes of the line handed out last */
+	struct subscriber *events; /* NULL: not subscribed */
 };
 
 struct request {
@@ -83,12 +85,30 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Sends one object and drops it.  False: the client is gone, or does not read. */
+/* False: the client is gone, or does not read. */
+static bool send_text(int fd, const char *text, size_t len, int flags)
+{
+	size_t sent = 0;
+
+	while (sent < len) {
+		ssize_t r = send(fd, text + sent, len - sent, MSG_NOSIGNAL | flags);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			break;
+		sent += (size_t)r;
+	}
+	return sent == len;
+}
+
+/* Sends one object and drops it.  False: as send_text. */
 static bool send_object(int fd, json_t *object, int flags)
 {
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-	size_t len, sent = 0;
+	size_t len;
 	char *line;
+	bool sent;
 
 	json_decref(object);
 	if (!text)
@@ -100,17 +120,9 @@ static bool send_object(int fd, json_t *object, int flags)
 		return false;
 	}
 	memcpy(line + len, "\n", 2);
-	while (sent < len + 1) {
-		ssize_t r = send(fd, line + sent, len + 1 - sent, MSG_NOSIGNAL | flags);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			break;
-		sent += (size_t)r;
-	}
+	sent = send_text(fd, line, len + 1, flags);
 	free(line);
-	return sent == len + 1;
+	return sent;
 }
 
 static json_t *error_object(json_t *id, int err, const char *message, const char *hint)
@@ -138,6 +150,37 @@ static int wait_readable(int fd, int64_t deadline_ms)
 		r = poll(&p, 1, (int)left);
 	} while (r == 0 || (r < 0 && errno == EINTR));
 	return r < 0 ? -errno : 0;
+}
+
+/* Sends the events that wait.  False: as send_text. */
+static bool send_events(struct reader *r)
+{
+	bool sent = true;
+	char *line;
+
+	while (sent && (line = events_take(r->events))) {
+		sent = send_text(r->fd, line, strlen(line), 0);
+		free(line);
+	}
+	return sent;
+}
+
+/* The same between lines, where events are sent. */
+static int wait_line(struct reader *r, int64_t deadline_ms)
+{
+	struct pollfd p[2] = {{.fd = r->fd, .events = POLLIN}, {.events = POLLIN}};
+
+	if (!r->events || r->used)
+		return wait_readable(r->fd, deadline_ms);
+	p[1].fd = events_fd(r->events);
+	for (;;) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents && !send_events(r))
+			return -EPIPE;
+		if (p[0].revents)
+			return 0;
+	}
 }
 
 static bool make_room(struct reader *r)
@@ -186,7 +229,7 @@ static int read_line(struct reader *r, char **ret_line, size_t *ret_len)
 			deadline_ms = now_ms() + PATIENCE_MS;
 		if (!make_room(r))
 			return -ENOMEM;
-		err = wait_readable(r->fd, deadline_ms);
+		err = wait_line(r, deadline_ms);
 		if (err)
 			return err;
 		got = recv(r->fd, r->buf + r->used, r->room - r->used, 0);
@@ -230,12 +273,33 @@ static void send_progress(void *opaque, json_t *progress)
 		!send_object(q->fd, json_pack("{s:O?,s:O}", "id", q->id, "progress", progress), 0);
 }
 
-static bool run_request(int fd, json_t *id, const char *cmd, json_t *args)
+/* Once more: fine, and nothing else. */
+static bool subscribe(struct reader *r, json_t *id)
 {
+	if (!r->events)
+		r->events = events_subscribe();
+	if (!r->events)
+		return send_error(r->fd, id, -ENOMEM, "no memory to send events", "");
+	return send_object(r->fd, json_pack("{s:O?,s:{s:b}}", "id", id, "ok", "subscribed", 1), 0);
+}
+
+/* What changed something is an event. */
+static void tell_command(const char *cmd, json_t *args, json_t *answer)
+{
+	if (!admin_reads_only(cmd) && !json_is_true(json_object_get(args, "dry_run")))
+		events_tell(
+			json_pack("{s:s,s:O*,s:O}", "event", cmd, "args", args, "result", answer));
+}
+
+static bool run_request(struct reader *r, json_t *id, const char *cmd, json_t *args)
+{
+	int fd = r->fd;
 	struct request q = {.fd = fd, .id = id};
 	json_t *answer = NULL;
 	int err;
 
+	if (!strcmp(cmd, "subscribe"))
+		return subscribe(r, id);
 	err = admin_call(pool, host, cmd, args, send_progress, &q, &answer);
 	if (q.broken) {
 		json_decref(answer);
@@ -243,12 +307,14 @@ static bool run_request(int fd, json_t *id, const char *cmd, json_t *args)
 	}
 	if (err)
 		return send_error(fd, id, err, cowbd_error(), admin_hint());
+	tell_command(cmd, args, answer);
 	return send_object(fd, json_pack("{s:O?,s:o}", "id", id, "ok", answer), 0);
 }
 
 /* Answers one line.  False: hang up. */
-static bool serve_line(int fd, const char *line, size_t len)
+static bool serve_line(struct reader *r, const char *line, size_t len)
 {
+	int fd = r->fd;
 	json_error_t why;
 	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	json_t *id, *v, *cmd, *args;
@@ -277,7 +343,7 @@ static bool serve_line(int fd, const char *line, size_t len)
 	else if (args && !json_is_object(args))
 		alive = send_error(fd, id, -EINVAL, "\"args\" is an object", "");
 	else
-		alive = run_request(fd, id, json_string_value(cmd), args);
+		alive = run_request(r, id, json_string_value(cmd), args);
 	json_decref(request);
 	return alive;
 }
@@ -290,7 +356,7 @@ static void serve_lines(int fd)
 	int got;
 
 	while ((got = read_line(&r, &line, &len)) > 0)
-		if (!serve_line(fd, line, len))
+		if (!serve_line(&r, line, len))
 			break;
 	if (got == -EMSGSIZE)
 		send_error(fd, NULL, got, "a line is longer than 1 MiB", "");
@@ -298,6 +364,7 @@ static void serve_lines(int fd)
 		send_error(fd, NULL, got, "no end of line within 30 s", "");
 	if (got != 0)
 		linger(fd);
+	events_unsubscribe(r.events);
 	free(r.buf);
 }
 

@@ -27,6 +27,7 @@
  */
 #include "handles.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -172,18 +173,22 @@ static bool any_inside(void)
 	return inside;
 }
 
+static void shut_locked(struct handle *h)
+{
+	h->cutting = true;
+	atomic_store(&h->shut, true); /* [HND-1] */
+	if (h->client)
+		cowbd_client_cut(h->client);
+}
+
 static void shut_gates(uint64_t object)
 {
 	pthread_mutex_lock(&lock);
 	if (!object)
 		ending = true;
 	for (struct handle *h = handles; h; h = h->next)
-		if (concerns(h, object)) {
-			h->cutting = true;
-			atomic_store(&h->shut, true); /* [HND-1] */
-			if (h->client)
-				cowbd_client_cut(h->client);
-		}
+		if (concerns(h, object))
+			shut_locked(h);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -241,12 +246,11 @@ static void release(bool all)
 	pthread_mutex_unlock(&lock);
 }
 
-int handles_cut(uint64_t object, int limit_ms)
+/* Steps 2 to 5, for those whose gates were shut.  cut_lock held. */
+static int cut_shut(int limit_ms)
 {
 	int waited_ms, err = 0;
 
-	pthread_mutex_lock(&cut_lock);
-	shut_gates(object);
 	for (waited_ms = 0; any_inside() && !err; waited_ms += POLL_MS) {
 		if (limit_ms >= 0 && waited_ms >= limit_ms)
 			err = -EBUSY;
@@ -262,9 +266,39 @@ int handles_cut(uint64_t object, int limit_ms)
 	release(true);
 	pthread_mutex_lock(&lock);
 	for (struct handle *h = handles; h; h = h->next)
-		if (concerns(h, object))
-			h->cutting = false;
+		h->cutting = false;
 	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+int handles_cut(uint64_t object, int limit_ms)
+{
+	int err;
+
+	pthread_mutex_lock(&cut_lock);
+	shut_gates(object);
+	err = cut_shut(limit_ms);
 	pthread_mutex_unlock(&cut_lock);
 	return err;
+}
+
+void handles_drop_gone(void)
+{
+	bool any = false;
+	int err;
+
+	pthread_mutex_lock(&cut_lock);
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		if (h->client && cowbd_client_held(h->client) && conns_gone(h->connection)) {
+			shut_locked(h);
+			any = true;
+		}
+	pthread_mutex_unlock(&lock);
+	if (any) {
+		err = cut_shut(-1);
+		assert(!err); /* without a limit it waits */
+		(void)err;
+	}
+	pthread_mutex_unlock(&cut_lock);
 }

@@ -54,6 +54,9 @@ void handle_dropped(struct handle *h);
  * within limit_ms (< 0: none); its gate stays shut. */
 int handles_cut(uint64_t object, int limit_ms) __attribute__((warn_unused_result));
 
+/* Cuts off the handles that have writes waiting for space, and whose client is gone. */
+void handles_drop_gone(void);
+
 /* How many connections .close has not seen. */
 size_t handles_count(void);
 

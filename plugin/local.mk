@@ -11,13 +11,17 @@ plugin_nbdkit_cowbd_plugin_la_SOURCES = \
 	plugin/control.h \
 	plugin/drain.c \
 	plugin/drain.h \
+	plugin/events.c \
+	plugin/events.h \
 	plugin/handles.c \
 	plugin/handles.h \
 	plugin/notify.c \
 	plugin/notify.h \
 	plugin/plugin.c \
 	plugin/rundir.c \
-	plugin/rundir.h
+	plugin/rundir.h \
+	plugin/watch.c \
+	plugin/watch.h
 plugin_nbdkit_cowbd_plugin_la_LIBADD = src/libcowbd.la $(JANSSON_LIBS)
 plugin_nbdkit_cowbd_plugin_la_LDFLAGS = \
 	$(AM_LDFLAGS) \

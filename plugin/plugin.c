@@ -49,8 +49,10 @@
 #include "control.h"
 #include "cowbd.h"
 #include "drain.h"
+#include "events.h"
 #include "handles.h"
 #include "notify.h"
+#include "watch.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -61,6 +63,7 @@
 #define LOCK_WAIT_MS 1000 /* for the pool, while a killed predecessor's last I/O ends */
 #define CUT_LIMIT_MS 2000
 #define PEER_ROOM 128
+#define LOW_WATER_PERCENT 10
 
 /* PR_SET_IO_FLUSHER is younger than some C libraries' headers. */
 #ifndef PR_SET_IO_FLUSHER
@@ -71,6 +74,8 @@
 static char *pool_path, *control_socket;
 static bool control_off;
 static struct cowbd_open_options options = {.flags = COWBD_OPEN_HOLD, .wait_ms = LOCK_WAIT_MS};
+
+static struct low_water low_water = {.percent = LOW_WATER_PERCENT};
 
 static struct cowbd_pool *pool; /* from .get_ready to .cleanup */
 static bool serving;            /* after_fork has run: there may be clients */
@@ -172,6 +177,30 @@ static int set_hold_timeout(const char *value)
 	return 0;
 }
 
+/* N% or a size. */
+static int set_low_water(const char *value)
+{
+	size_t len = strlen(value);
+	int64_t bytes;
+	char *end;
+
+	if (len && value[len - 1] == '%') {
+		unsigned long percent = strtoul(value, &end, 10);
+
+		if (end != value + len - 1 || end == value || percent > 99) {
+			nbdkit_error("low-water=%s: it is 0%% to 99%%, or a size", value);
+			return -1;
+		}
+		low_water = (struct low_water){.percent = (unsigned)percent};
+		return 0;
+	}
+	bytes = nbdkit_parse_size(value);
+	if (bytes < 0)
+		return -1;
+	low_water = (struct low_water){.bytes = (uint64_t)bytes};
+	return 0;
+}
+
 static int set_control(const char *value)
 {
 	free(control_socket);
@@ -207,6 +236,8 @@ static int cowbd_plugin_config(const char *key, const char *value)
 		return set_ephemeral(value);
 	if (!strcmp(key, "hold-timeout"))
 		return set_hold_timeout(value);
+	if (!strcmp(key, "low-water"))
+		return set_low_water(value);
 	if (!strcmp(key, "control"))
 		return set_control(value);
 	nbdkit_error("unknown parameter %s=%s; nbdkit cowbd --help lists them", key, value);
@@ -229,6 +260,8 @@ static int cowbd_plugin_config_complete(void)
 	"tail=on|off        Survive the death of this process without loss (default: on).\n"       \
 	"on-full=hold|error What a write to a full pool does: wait for space, or fail with\n"      \
 	"                   ENOSPC (default: hold).\n"                                             \
+	"low-water=N%|SIZE  Less free space than that is an event, and in the log\n"               \
+	"                   (default: 10%).\n"                                                     \
 	"hold-timeout=SECS  How long it waits before it fails; 0: for ever (default: 0).\n"        \
 	"read-only=true     Open the pool for reading only; nothing in it is changed.\n"           \
 	"lost-tail=true     Open though the tail of a killed server is gone; what was\n"           \
@@ -298,7 +331,8 @@ static int cowbd_plugin_get_ready(void)
 		nbdkit_error("out of memory");
 		return -1;
 	}
-	if (cowbd_open(pool_path, &options, &pool)) {
+	options.full = watch_wake;
+	if (watch_init() || cowbd_open(pool_path, &options, &pool)) {
 		nbdkit_error("%s", cowbd_error());
 		free(info);
 		return -1;
@@ -380,6 +414,7 @@ static const struct admin_host admin_host = {
 static void begin_drain(void)
 {
 	atomic_store(&draining, true);
+	events_tell(json_pack("{s:s}", "event", "ending"));
 }
 
 static void commit(void)
@@ -413,6 +448,7 @@ static void abandon(void)
 		return;
 	nbdkit_error("clients that take no answers are left behind");
 	control_stop();
+	watch_stop();
 	pthread_rwlock_wrlock(&pool_lock);
 	close_pool();
 	_exit(EXIT_SUCCESS);
@@ -438,6 +474,8 @@ static int start_threads(void)
 	err = cowbd_start(pool);
 	if (err)
 		nbdkit_error("%s", cowbd_error());
+	if (!err && (err = watch_start(pool, low_water)))
+		nbdkit_error("watching thread: %s", strerror(-err));
 	if (!err && (err = drain_start(&drain_host)))
 		nbdkit_error("drain thread: %s", strerror(-err));
 	if (!err && (err = control_start(pool, &admin_host, conns_uri(uri, sizeof uri) ? uri : NULL,
@@ -455,6 +493,7 @@ static void end_everything(void)
 	}
 	control_stop();
 	drain_join();
+	watch_stop();
 	handles_free_all(); /* [PLUG-1] */
 	close_pool();
 	conns_forget();
@@ -665,6 +704,8 @@ static int open_client_locked(const char *name, bool readonly, struct handle *h,
 	h->size = cowbd_client_size(h->client);
 	h->writable = cowbd_client_writable(h->client);
 	describe(object, h->description, sizeof h->description);
+	events_tell(json_pack("{s:s,s:s,s:s,s:b}", "event", "connected", "name", name, "peer", peer,
+			      "writable", h->writable));
 	if (handles_add(h))
 		return 0;
 	cowbd_client_close(h->client);
@@ -720,6 +761,10 @@ static void *cowbd_plugin_open(int readonly)
 
 static void cowbd_plugin_close(void *handle)
 {
+	const struct handle *h = handle;
+
+	events_tell(json_pack("{s:s,s:s,s:I}", "event", "disconnected", "name", h->name, "id",
+			      (json_int_t)h->object));
 	handle_free(handle);
 }
 

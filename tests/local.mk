@@ -95,6 +95,7 @@ script_tests = \
 	tests/cli/diff.sh \
 	tests/cli/dry_run.sh \
 	tests/cli/dump.sh \
+	tests/cli/events.sh \
 	tests/cli/export.sh \
 	tests/cli/grow.sh \
 	tests/cli/help.sh \
@@ -159,6 +160,7 @@ script_tests = \
 	tests/nbd/hostile_options.sh \
 	tests/nbd/hostile_requests.sh \
 	tests/nbd/hold.sh \
+	tests/nbd/hold_gone.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/kill.sh \
 	tests/nbd/no_bind.sh \

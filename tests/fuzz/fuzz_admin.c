@@ -11,6 +11,8 @@
 #include "fuzz.h"
 #include "use.h"
 
+#include "events.c"
+
 #include "control.c" /* what is tried is static there */
 
 #define ZONES 24u
