@@ -171,6 +171,7 @@ int engine_need(struct engine *e)
 	case NEED_COMMIT: return engine_commit(e, NULL);
 	case NEED_CHECKPOINT: return e->checkpoint(e);
 	case NEED_RECLAIM: return e->reclaim(e);
+	case NEED_AGAIN: return 0;
 	case NEED_NOTHING: break;
 	}
 	assert(false && "-EAGAIN without a need");
@@ -189,16 +190,20 @@ uint64_t engine_append(struct engine *e, struct record *r)
 	return e->journal ? journal_append(e->journal, r) : e->replay_seq;
 }
 
+/* -EAGAIN also if it claimed a page that this section may have looked at already: nothing names it, if counts
+ * are right, and looking again finds out. */
 static int fill_stock(struct engine *e, unsigned pages)
 {
+	bool seen = false;
+
 	while (e->nstock < pages) {
 		int r = space_take_page(e->space, &e->stock[e->nstock]);
 
 		if (r < 0)
 			return r;
-		e->nstock++;
+		seen |= pages_claim(e->pages, e->stock[e->nstock++]);
 	}
-	return 0;
+	return seen ? need_more(NEED_AGAIN) : 0;
 }
 
 int engine_prepare(struct engine *e, unsigned pages, unsigned units)
@@ -231,8 +236,12 @@ uint64_t engine_take_page(struct engine *e)
 
 void engine_drop_stock(struct engine *e)
 {
-	while (e->nstock)
-		space_claim_done(e->space, page_unit(e->stock[--e->nstock]), 1, false);
+	while (e->nstock) {
+		uint64_t page = e->stock[--e->nstock];
+
+		pages_unclaim(e->pages, page);
+		space_claim_done(e->space, page_unit(page), 1, false);
+	}
 }
 
 /* ---- group commit --------------------------------------------------------------------------- */

@@ -55,6 +55,8 @@ struct pages {
 	bool unbounded;
 	uint64_t period; /* of cuts */
 	_Atomic uint64_t written;
+	const uint64_t *claims; /* the owner's list; NULL: none */
+	const unsigned *nclaims;
 };
 
 /* ---- hash and clock ---------------------------------------------------------- */
@@ -277,6 +279,12 @@ static int current_slot(struct pages *p, uint64_t no, struct le32 *ret_slot)
 
 /* ---- reading ---------------------------------------------------------------------- */
 
+static int counted_as_free(uint64_t no)
+{
+	return fail(-EUCLEAN, "page %" PRIu64 " is in use and counted as free; run cowbd check",
+		    no);
+}
+
 int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
 {
 	struct page *page = lookup(p, no);
@@ -288,10 +296,43 @@ int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **r
 	if (page->kind != kind)
 		return fail(-EUCLEAN, "page %" PRIu64 " is a %s page, not a %s page", no,
 			    page_kind_name(page->kind), page_kind_name(kind));
+	if (page->claimed)
+		return counted_as_free(no);
 	if (!__atomic_load_n(&page->referenced, __ATOMIC_RELAXED))
 		__atomic_store_n(&page->referenced, true, __ATOMIC_RELAXED);
 	*ret_page = page;
 	return 0;
+}
+
+static bool is_claimed(const struct pages *p, uint64_t no)
+{
+	for (unsigned i = 0; p->claims && i < *p->nclaims; i++)
+		if (p->claims[i] == no)
+			return true;
+	return false;
+}
+
+void pages_set_claims(struct pages *p, const uint64_t *list, const unsigned *n)
+{
+	p->claims = list;
+	p->nclaims = n;
+}
+
+bool pages_claim(struct pages *p, uint64_t no)
+{
+	struct page *page = lookup(p, no);
+
+	if (page)
+		page->claimed = true;
+	return page;
+}
+
+void pages_unclaim(struct pages *p, uint64_t no)
+{
+	struct page *page = lookup(p, no);
+
+	if (page)
+		page->claimed = false;
 }
 
 /* Reads and verifies one slot of a page. */
@@ -343,6 +384,10 @@ static int insert_read(struct pages *p, uint64_t no, enum page_kind kind, struct
 		r = fail(-EUCLEAN,
 			 "%s page %" PRIu64 " is of a checkpoint that never was; run cowbd check",
 			 page_kind_name(kind), no);
+		goto out;
+	}
+	if (is_claimed(p, no)) {
+		r = counted_as_free(no);
 		goto out;
 	}
 	evict(p);
@@ -473,6 +518,7 @@ struct page *pages_make(struct pages *p, uint64_t no, enum page_kind kind)
 		insert(p, page);
 	}
 	make_dirty(p, page);
+	page->claimed = false;
 	page->kind = kind;
 	page->referenced = true;
 	memset(page->data, 0, PAGE_BYTES);

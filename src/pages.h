@@ -45,6 +45,7 @@ struct page {
 	uint64_t dirty_in;  /* number of the cut period in which it was last dirtied */
 	size_t place;       /* in the clock */
 	bool frozen, staged, pinned;
+	bool claimed;    /* said to be free, and taken: nobody may find it in use */
 	bool referenced; /* since the clock hand passed; atomic */
 };
 
@@ -58,6 +59,7 @@ enum need_kind {
 	NEED_COMMIT,     /* room in the pending ring */
 	NEED_CHECKPOINT, /* fewer dirty pages or deltas */
 	NEED_RECLAIM,    /* room in the dying list */
+	NEED_AGAIN,      /* nothing: what was looked at before may not be what it was */
 };
 
 struct need {
@@ -91,6 +93,14 @@ int pages_fill(struct pages *p) MUST_CHECK;
 /* Get, filling as needed, with no lock held; takes it shared if 0 is returned (the caller unlocks). */
 int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind,
 		     struct page **ret_page) MUST_CHECK;
+
+/* Claims: page numbers that allocation took as free and nothing names yet.  One that is met in a map all the same
+ * (its count on disk is 0, and should not be) is -EUCLEAN, not a page that changes under its user.  Lock exclusive.
+ * pages_set_claims: the list, which stays the owner's.  pages_claim: was it cached, so that somebody may
+ * have looked at it in this section? */
+void pages_set_claims(struct pages *p, const uint64_t *list, const unsigned *n);
+bool pages_claim(struct pages *p, uint64_t no);
+void pages_unclaim(struct pages *p, uint64_t no);
 
 /* Makes sure that n pages can be made or dirtied without failing: -ENOMEM, or -EAGAIN
  * (NEED_CHECKPOINT) when there are too many dirty ones. */

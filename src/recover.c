@@ -287,6 +287,7 @@ static int load_checkpoint(struct cowbd_pool *p)
 	    (r = space_new(e->store, &e->geo, e->pages, &e->epochs, &e->lock, &e->space)) < 0 ||
 	    (r = catalog_new(e, &p->cat)) < 0)
 		return r;
+	pages_set_claims(e->pages, e->stock, &e->nstock);
 	if ((r = space_load(e->space)) < 0 || (r = dying_load(e)) < 0)
 		return r;
 	return catalog_load(p->cat);

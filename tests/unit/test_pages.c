@@ -294,6 +294,79 @@ START_TEST(a_section_gets_its_pages_while_nearly_none_can_leave)
 }
 END_TEST
 
+/* A count of 0 on disk is not enough to get a page that is in use changed under its user. */
+START_TEST(a_page_that_was_taken_as_free_is_not_found_in_use)
+{
+	struct page *page;
+	uint64_t no;
+
+	(void)new_page(&no);
+	ck_assert(!pages_claim(e->pages, no + 1)); /* nobody can have looked at it */
+	ck_assert(pages_claim(e->pages, no));
+	ck_assert_error(get(no, PAGE_MAP, &page), -EUCLEAN);
+	ck_assert_ptr_nonnull(strstr(cowbd_error(), "counted as free"));
+	pages_unclaim(e->pages, no);
+	ck_assert_ok(get(no, PAGE_MAP, &page));
+	ck_assert(pages_claim(e->pages, no));
+	pthread_rwlock_wrlock(&e->lock);
+	(void)pages_make(e->pages, no, PAGE_MAP); /* what it was taken for */
+	pthread_rwlock_unlock(&e->lock);
+	ck_assert_ok(get(no, PAGE_MAP, &page));
+}
+END_TEST
+
+/* The same, of one that was not in the cache when it was taken. */
+START_TEST(a_page_that_was_taken_as_free_is_not_read_in)
+{
+	struct page *page;
+	struct store *s;
+	uint64_t no;
+	unsigned one = 1;
+
+	(void)new_page(&no);
+	ck_assert_ok(checkpoint_run(e));
+	ck_assert_ok(store_sim_copy(e->store, NULL, &s));
+	throw_away(p);
+	p = open_pool(s, COWBD_OPEN_READ_ONLY | COWBD_OPEN_LOST_TAIL);
+	e = &p->e;
+	pages_set_claims(e->pages, &no, &one);
+	ck_assert_error(get(no, PAGE_MAP, &page), -EUCLEAN);
+	one = 0;
+	ck_assert_ok(get(no, PAGE_MAP, &page));
+	ck_assert_ok(cowbd_close(p));
+	setup();
+}
+END_TEST
+
+/* Counts in the page of a zone that bears the number of the checkpoint to come would be taken for merged. */
+START_TEST(a_page_of_a_checkpoint_to_come_is_damage)
+{
+	static _Alignas(PAGE_BYTES) uint8_t buf[PAGE_BYTES];
+	struct page *page, *zone;
+	struct store *s;
+	uint64_t no, offset, sum;
+	struct le32 slot;
+
+	(void)new_page(&no);
+	ck_assert_ok(checkpoint_run(e));
+	ck_assert_ok(store_sim_copy(e->store, NULL, &s));
+	throw_away(p);
+	p = open_pool(s, COWBD_OPEN_READ_ONLY | COWBD_OPEN_LOST_TAIL);
+	e = &p->e;
+	slot = slot_of(no);
+	offset = page_offset(no, slot_which(slot));
+	ck_assert_ok(store_read(e->store, STORE_DIRECT, offset, buf, PAGE_BYTES));
+	sum = page_seal(buf, PAGE_MAP, e->super.uuid, offset, get64(e->super.h.generation) + 1);
+	ck_assert_ok(store_write(e->store, STORE_DIRECT, offset, buf, PAGE_BYTES));
+	ck_assert_ok(get(zone_page(&e->geo, page_zone(no)), PAGE_ZONE, &zone));
+	((struct disk_zone *)zone->data)->slot[no % ZONE_TWINS] = slot_make(slot_which(slot), sum);
+	ck_assert_error(get(no, PAGE_MAP, &page), -EUCLEAN);
+	ck_assert_ptr_nonnull(strstr(cowbd_error(), "never was"));
+	ck_assert_ok(cowbd_close(p));
+	setup();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("pages");
@@ -312,6 +385,9 @@ int main(void)
 	tcase_add_test(t, too_many_dirty_pages_ask_for_a_checkpoint);
 	tcase_add_test(t, the_cache_stays_within_its_bound);
 	tcase_add_test(t, a_section_gets_its_pages_while_nearly_none_can_leave);
+	tcase_add_test(t, a_page_that_was_taken_as_free_is_not_found_in_use);
+	tcase_add_test(t, a_page_that_was_taken_as_free_is_not_read_in);
+	tcase_add_test(t, a_page_of_a_checkpoint_to_come_is_damage);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
