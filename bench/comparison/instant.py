@@ -74,6 +74,7 @@ def snapshots(pool, row, count):
     name = Names()
     control = pool.control()
     kinds = {
+        "nothing": lambda: pool.spawn("--version"),  # what any command takes to start and end
         "snapshot": lambda: pool.spawn("snapshot", name()),
         "snapshot_no_wait": lambda: pool.spawn("snapshot", "--no-wait", name()),
         "snapshot_socket": lambda: control.ask("snapshot", names=[name()], no_wait=True),
@@ -174,7 +175,7 @@ def size_text(n):
 def tables(result):
     lines = []
     rows = [r for r in result.get("instant", []) if "size" in r]
-    kinds = [("snapshot", "snapshot_p50"), ("p99", "snapshot_p99"), ("--no-wait", "snapshot_no_wait_p50"),
+    kinds = [("`--version`", "nothing_p50"), ("p99", "nothing_p99"), ("snapshot", "snapshot_p50"), ("p99", "snapshot_p99"), ("--no-wait", "snapshot_no_wait_p50"),
              ("p99", "snapshot_no_wait_p99"), ("by the socket", "snapshot_socket_p50"), ("p99", "snapshot_socket_p99"),
              ("clone", "clone"), ("clone -n 1000", "clone_1000"), ("rollback", "rollback"), ("rm", "rm"), ("open", "open"),
              ("after kill -9", "recovery")]

@@ -121,9 +121,10 @@ def machine_lines(result):
         "%s, %d cores, %.0f GiB; Linux %s; scratch files on %s. %s." % (
             m["cpu"], m["cores"], m["memory_bytes"] / GIB, m["kernel"], m["file_system"], m["date"]),
         "", versions + ".", "",
-        "Volumes of %s, filled with random data through the peer's own NBD export, in 64 KiB writes in random order, then flushed; "
-        "before each cell all of the volume is read once, in 64 KiB requests in random order. All in one run, rounds of the peers "
-        "taking turns: %d rounds of at most %g s; medians, in brackets least and most." % (size_text(s["size"]), s["rounds"], s["seconds"]),
+        "Volumes of %s, filled with random data through the peer's own NBD export, in 64 KiB writes in random order, "
+        "then flushed; what the page cache lacks of one is read before each cell, in 64 KiB requests in random order. "
+        "All in one run, rounds of the peers taking turns: %d rounds of at most %g s (the lesser loads of a full run: "
+        "less); medians, in brackets least and most." % (size_text(s["size"]), s["rounds"], s["seconds"]),
     ]
 
 
@@ -139,6 +140,8 @@ def markdown(result, target_lines, instant_lines):
     lines += instant_lines
     for f in result["failures"]:
         lines.append("FAILED: %(load)s, %(peer)s, round %(round)d: %(error)s" % f)
+    if result["left_out"]:
+        lines += ["Left out, since the time was up: %s." % ", ".join(result["left_out"]), ""]
     lines += ["## How each was served", ""]
     for p in result["peers"].values():
         lines += ["- %s: `%s`" % (p["title"], " ".join(map(str, o))) for o in p["options"].values()]

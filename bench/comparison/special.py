@@ -113,7 +113,7 @@ class DeleteUnderLoad(Load):
         beside = Beside(delete)
         used = Usage(peer)
         beside.start()
-        out = peer.load("--series", *clients.own_arguments(self.load, 2 * setting.seconds + 2, number + 1))
+        out = peer.load("--series", *clients.own_arguments(self.load, 2 * self.seconds(setting) + 2, number + 1))
         beside.end()
         peer.settle()
         cell = figures(out)
@@ -150,7 +150,7 @@ class TrimUnderLoad(Load):
         told = {}
 
         def trim(beside):
-            time.sleep(setting.seconds / 2)
+            time.sleep(self.seconds(setting) / 2)
             told["begin"] = time.monotonic()
             peer.load("--op", "trim", "--order", "seq", "--block", "1G", "--requests", "all", "--depth", "1",
                       "--no-end-flush", export=peer.export_of("huge"))
@@ -159,7 +159,7 @@ class TrimUnderLoad(Load):
         beside = Beside(trim)
         used = Usage(peer)
         beside.start()
-        out = peer.load("--series", *clients.own_arguments(self.load, 2 * setting.seconds, number + 1))
+        out = peer.load("--series", *clients.own_arguments(self.load, 2 * self.seconds(setting), number + 1))
         beside.end()
         peer.remove_volume("huge")
         cell = figures(out)
@@ -195,14 +195,14 @@ class Sixteen(Load):
 
         def others(beside):
             peer.load("--op", "write", "--order", "random", "--depth", "1", "--connections", "15", "--rate", "500",
-                      "--seconds", "%g" % (setting.seconds + 0.7), export=peer.export_of("v%u"))
+                      "--seconds", "%g" % (self.seconds(setting) + 0.7), export=peer.export_of("v%u"))
 
         beside = Beside(others)
         if self.others:
             beside.start()
             time.sleep(0.5)
         used = Usage(peer)
-        out = peer.load(*clients.own_arguments(self.load, setting.seconds, number + 1), export=peer.export_of("v16"))
+        out = peer.load(*clients.own_arguments(self.load, self.seconds(setting), number + 1), export=peer.export_of("v16"))
         if self.others:
             beside.end()
         return dict(figures(out), **used.since(out))
@@ -260,7 +260,7 @@ class Amplification(Load):
     def measure(self, peer, setting, number):
         run("sync", "-f", peer.dir)
         before = disk_bytes_written(peer.device)
-        out = clients.measure(peer, self.load, 4 * setting.seconds, number + 1, own=True)
+        out = clients.measure(peer, self.load, 2 * self.seconds(setting), number + 1, own=True)
         peer.complete()
         run("sync", "-f", peer.dir)
         cell = figures(out)
@@ -268,9 +268,9 @@ class Amplification(Load):
         return cell
 
 
-def deep_loads(n, short):
-    return [Deep(n, "read", read(16), ["cowbd", "file"], short=short),
-            Deep(n, "after", write(16), ["cowbd"], snapshot=True, short=short)]
+def deep_loads(n, peer, short):
+    return [Deep(n, "read", read(16), [peer, "file"] if n >= 1000 else [peer], short=short),
+            Deep(n, "after", write(16), [peer], snapshot=True, short=short)]
 
 
 SPECIAL = [
@@ -292,5 +292,5 @@ SPECIAL = [
         "cowbd@seq", "file@seq"], figure="bytes_rate", once=overwrite_all),
     ColdRead("pieces-seq-read-cold", "pieces", "the same, not in the page cache", sequential("read"), [
         "cowbd@seq", "file@seq"], figure="bytes_rate"),
-] + deep_loads(1, False) + deep_loads(100, False) + deep_loads(1000, True) + deep_loads(10000, False)
-
+] + deep_loads(1, "cowbd@deep1", False) + deep_loads(100, "cowbd@deep1", False) + deep_loads(
+    1000, "cowbd@deep2", True) + deep_loads(10000, "cowbd@deep2", False)
