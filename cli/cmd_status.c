@@ -95,6 +95,8 @@ static void print_status(const struct call *c, json_t *ok, bool served)
 	printf("%-18s%s (%s)\n", "pool", text_of(ok, "name"), text_of(ok, "uuid"));
 	printf("%-18s%s\n", "file", text_of(ok, "path"));
 	print_state(ok);
+	if (*text_of(ok, "note"))
+		printf("%-18s%s\n", "note", text_of(ok, "note"));
 	if (json_object_get(ok, "pid"))
 		printf("%-18s%" PRIu64 "\n", "pid", number_of(ok, "pid"));
 	if (*text_of(ok, "uri"))

@@ -317,6 +317,8 @@ static void warn_of(const struct cowbd_pool_info *info)
 			"nbdkit: cowbd: warning: tail %s: if this process dies, what was written "
 			"within the last second and never flushed is lost\n",
 			info->tail);
+	if (info->note[0])
+		fprintf(stderr, "nbdkit: cowbd: warning: %s\n", info->note);
 	if (info->replayed_journal || info->replayed_tail)
 		nbdkit_debug("recovered: %" PRIu64 " records from the journal, %" PRIu64
 			     " from the tail",

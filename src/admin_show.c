@@ -215,12 +215,12 @@ int admin_status(struct admin_request *r, json_t **ret_ok)
 	if (err)
 		return err;
 	cowbd_pool_info(r->pool, &i);
-	answer = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:s, s:b, s:b, s:s, s:b, s:o}",
-			   "path", i.path, "name", i.name, "uuid", i.uuid, "dev", (json_int_t)i.dev,
-			   "ino", (json_int_t)i.ino, "software", cowbd_version(), "block_size",
-			   (int)i.block_bytes, "io", i.io, "tail", i.tail, "read_only", i.read_only,
-			   "failed", i.failed, "failure", i.failure, "was_clean", i.was_clean,
-			   "clients", clients);
+	answer = json_pack(
+		"{s:s, s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:s, s:b, s:b, s:s, s:b, s:s, s:o}",
+		"path", i.path, "name", i.name, "uuid", i.uuid, "dev", (json_int_t)i.dev, "ino",
+		(json_int_t)i.ino, "software", cowbd_version(), "block_size", (int)i.block_bytes,
+		"io", i.io, "tail", i.tail, "read_only", i.read_only, "failed", i.failed, "failure",
+		i.failure, "was_clean", i.was_clean, "note", i.note, "clients", clients);
 	json_object_update_new(answer, counters_json(&i));
 	if (i.full_since) {
 		char since[32];

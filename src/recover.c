@@ -20,6 +20,7 @@
  */
 #include "pool.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include <uuid/uuid.h>
@@ -30,9 +31,10 @@ struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool durable;    /* what falls is free at once */
-	bool tail;       /* there is one to be replayed */
-	uint64_t *zones; /* that records opened, to be allocated on the host again */
+	bool durable;     /* what falls is free at once */
+	bool tail;        /* there is one to be replayed */
+	uint64_t scanned; /* records that the first pass saw */
+	uint64_t *zones;  /* that records opened, to be allocated on the host again */
 	size_t nzones, room;
 };
 
@@ -44,6 +46,7 @@ static int set_aside(void *opaque, const struct record *r)
 	struct engine *e = &x->p->e;
 	int err;
 
+	x->scanned++;
 	if (MUTANT("replay-no-prescan"))
 		return 0;
 	if (r->type == REC_ZONE)
@@ -160,15 +163,47 @@ static void identity_of(const struct cowbd_pool *p, struct tail_identity *id)
 	id->pool_ino = get64(s->pool_ino);
 }
 
+static void add_note(struct cowbd_pool *p, const char *fmt, ...) PRINTF(2, 3);
+static void add_note(struct cowbd_pool *p, const char *fmt, ...)
+{
+	size_t len = strlen(p->note);
+	va_list args;
+
+	if (len && len + 2 < sizeof p->note) {
+		strcpy(p->note + len, "; ");
+		len += 2;
+	}
+	va_start(args, fmt);
+	vsnprintf(p->note + len, sizeof p->note - len, fmt, args);
+	va_end(args);
+}
+
+static bool was_tainted(const struct cowbd_pool *p)
+{
+	return get32(p->e.super.flags) & SUPER_TAINTED;
+}
+
+/* The cache may hold what the disk has not: the kernel calls it clean since the sync failed. */
+static int accept_error(struct cowbd_pool *p)
+{
+	if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
+		return fail(-EIO,
+			    "a sync failed in %s's last session: what was written near its end may "
+			    "be lost; go on with `serve --after-error`",
+			    p->path);
+	add_note(p, "a sync failed in the last session: what was written after the last flush "
+		    "before it may be lost");
+	(void)!store_drop_cache(p->e.store);
+	return 0;
+}
+
 static int lost_tail(struct cowbd_pool *p, const char *why)
 {
 	if (p->flags & COWBD_OPEN_LOST_TAIL) {
-		size_t len = strlen(p->note);
-
-		snprintf(p->note + len, sizeof p->note - len,
-			 "%sthe last session's tail is lost (%.120s): writes that were not flushed "
+		add_note(p,
+			 "the last session's tail is lost (%.120s): writes that were not flushed "
 			 "may be missing",
-			 len ? "; " : "", why);
+			 why);
 		return 0;
 	}
 	return fail(
@@ -184,6 +219,7 @@ static int scan_tail(struct replay *x, uint64_t before)
 	struct cowbd_pool *p = x->p;
 	const struct disk_super *s = &p->e.super;
 	struct tail_identity want;
+	uint64_t journaled = x->scanned;
 	uint8_t boot[16];
 	char path[sizeof s->tail_path + 1] = "";
 	bool tainted = false;
@@ -210,16 +246,13 @@ static int scan_tail(struct replay *x, uint64_t before)
 	}
 	if (r < 0)
 		return r;
+	if (tainted && !was_tainted(p) && (r = accept_error(p)) < 0)
+		return r;
 	/* what only the superblock says: the data that the tail's records name may be gone all the same */
-	tainted |= get32(s->flags) & SUPER_TAINTED;
-	if (tainted && !(p->flags & COWBD_OPEN_AFTER_ERROR))
-		return fail(-EIO,
-			    "a sync failed in %s's last session: what was written near its end may "
-			    "be lost; "
-			    "go on with `serve --after-error`",
-			    p->path);
-	if (tainted)
-		(void)!store_drop_cache(p->e.store); /* the superblock may not have got the flag */
+	tainted |= was_tainted(p);
+	if (tainted && x->scanned > journaled)
+		add_note(p, "%" PRIu64 " changes that were not durable yet are given up",
+			 x->scanned - journaled);
 	x->tail = !tainted;
 	return 0;
 }
@@ -265,16 +298,7 @@ static int load_super(struct cowbd_pool *p)
 			    "; copy it again, whole",
 			    p->path, e->store->size, e->geo.zones * ZONE_BYTES);
 	p->was_clean = get32(e->super.flags) & SUPER_CLEAN;
-	if (get32(e->super.flags) & SUPER_TAINTED) {
-		if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
-			return fail(-EIO,
-				    "a sync failed in %s's last session: what was written near its "
-				    "end may "
-				    "be lost; go on with `serve --after-error`",
-				    p->path);
-		(void)!store_drop_cache(e->store);
-	}
-	return 0;
+	return was_tainted(p) ? accept_error(p) : 0;
 }
 
 static int load_checkpoint(struct cowbd_pool *p)

@@ -131,6 +131,7 @@ script_tests = \
 	tests/crash/logwrites.sh \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
+	tests/fault/failed_sync.sh \
 	tests/fault/file_size_limit.sh \
 	tests/fault/host_full.sh \
 	tests/fault/no_uring.sh \
@@ -198,6 +199,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/reliability.json \
 	tests/attach/functions.sh \
 	tests/cli/functions.sh \
+	tests/fault/functions.sh \
 	tests/nbd/functions.sh \
 	tests/vm/functions.sh \
 	tests/vm/initramfs \
