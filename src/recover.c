@@ -22,6 +22,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <uuid/uuid.h>
 
@@ -341,14 +342,15 @@ int recover(struct cowbd_pool *p)
 				       get64(e->super.cut)};
 	x.last = at.seq;
 	if (!p->was_clean) {
-		/* a cut may have come between the copies: made equal before a slot or a zone that the other
-		 * one needs is written [SUPER-1] */
-		if (!e->read_only && (r = super_commit(p, &p->committed)) < 0)
-			return r;
 		pages_unbounded(e->pages, true);
 		r = scan_journal(&x, &at, &end);
 		if (r == 0)
 			r = scan_tail(&x, end.seq);
+		/* from here on it is not refused any more, and not before is anything written.
+		 * A cut may have come between the copies: made equal before a slot or a zone that the
+		 * other one needs is written [SUPER-1] */
+		if (r == 0 && !e->read_only)
+			r = super_commit(p, &p->committed);
 		if (r == 0)
 			r = replay_journal(&x, &at);
 		if (r == 0)
@@ -423,15 +425,26 @@ static int new_journal(struct cowbd_pool *p, struct disk_super *next)
 	return 0;
 }
 
+/* The tail of the session that is over.  Not if this is a copy: then the tail is still the other pool's. */
+static void remove_tail_of(const struct cowbd_pool *p, const struct disk_super *old)
+{
+	char path[sizeof old->tail_path + 1] = "";
+	struct stat st;
+
+	memcpy(path, old->tail_path, sizeof old->tail_path);
+	if (path[0] && !p->was_clean && p->e.store->dev == get64(old->pool_dev) &&
+	    p->e.store->ino == get64(old->pool_ino) && lstat(path, &st) == 0 &&
+	    st.st_dev == get64(old->tail_dev) && st.st_ino == get64(old->tail_ino))
+		unlink(path);
+}
+
 int recover_begin_session(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
-	char old_tail[sizeof e->super.tail_path + 1] = "";
-	struct disk_super next = e->super;
+	struct disk_super old = e->super, next = e->super;
 	bool replayed = p->recovered.seq != get64(e->super.cut);
 	int r;
 
-	memcpy(old_tail, e->super.tail_path, sizeof e->super.tail_path);
 	r = new_journal(p, &next);
 	if (r < 0)
 		return r;
@@ -444,7 +457,7 @@ int recover_begin_session(struct cowbd_pool *p)
 	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
 	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e)
 							     : super_commit(p, &next);
-	if (r == 0 && old_tail[0] && !p->was_clean)
-		unlink(old_tail);
+	if (r == 0)
+		remove_tail_of(p, &old);
 	return r;
 }
