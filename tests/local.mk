@@ -132,12 +132,16 @@ script_tests = \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
 	tests/fault/failed_sync.sh \
+	tests/fault/fuse_errors.sh \
 	tests/fault/file_size_limit.sh \
 	tests/fault/host_full.sh \
 	tests/fault/no_uring.sh \
+	tests/fault/slow_disk.sh \
 	tests/kill/cycles.sh \
 	tests/kill/fio.sh \
+	tests/kill/import.sh \
 	tests/kill/sees.sh \
+	tests/kill/tails.sh \
 	tests/nbd/burst.sh \
 	tests/nbd/check_online.sh \
 	tests/nbd/control_end.sh \
@@ -271,7 +275,15 @@ tests_crash_test_logwrites_SOURCES = \
 tests_crash_test_logwrites_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_test_logwrites_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
-tests_fault_test_fault_SOURCES = tests/fault/test_fault.c tests/crash/oracle.c tests/crash/oracle.h
+tests_fault_test_fault_SOURCES = \
+	tests/fault/fault.h \
+	tests/fault/image.c \
+	tests/fault/site.c \
+	tests/fault/step.c \
+	tests/fault/tail.c \
+	tests/fault/test_fault.c \
+	tests/crash/oracle.c \
+	tests/crash/oracle.h
 tests_fault_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(fault_own_memory)
 tests_fault_test_fault_LDFLAGS = $(fault_wrap)
 tests_fault_test_fault_tiny_SOURCES = $(tests_fault_test_fault_SOURCES)
@@ -321,6 +333,14 @@ check-model: $(model_tests)
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
+# Every place to fail.
+soak-fault: $(fault_tests)
+	set -e; for test in $(fault_tests); do \
+		./$$test -t 0 >fault.figures; \
+		$(srcdir)/scripts/reliability note fault <fault.figures; \
+	done
+.PHONY: soak-fault
+
 # N kills of a daemon under load.
 soak-kill: all $(test_tools)
 	rm -f kill.figures
