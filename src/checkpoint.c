@@ -20,7 +20,7 @@
 #include "pool.h"
 
 #define ZONES_AT_ONCE 512u
-#define MERGES_A_HOLD 4u
+#define MERGES_A_HOLD 16u
 
 struct cut {
 	struct journal_cut journal;
@@ -57,55 +57,58 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	pthread_mutex_unlock(&e->journal_lock);
 }
 
-/* Merges a few zones in one hold of the lock. *done moves. */
-static int merge_some(struct engine *e, const uint64_t *zones, size_t n, size_t *done,
+/* Merges a few zones, up to end, in one hold of the lock. *done moves. */
+static int merge_some(struct engine *e, const struct merge_plan *plan, size_t end, size_t *done,
 		      uint64_t generation)
 {
 	int r = 0;
 
 	metalock_exclusive(&e->lock);
-	for (unsigned k = 0; k < MERGES_A_HOLD && *done < n && r == 0; k++) {
-		r = space_merge_zone(e->space, zones[*done], generation);
+	for (unsigned k = 0; k < MERGES_A_HOLD && *done < end && r == 0; k++) {
+		r = space_merge_zone(e->space, plan, *done, generation);
 		if (r == 0)
 			++*done;
 	}
 	metalock_drop(&e->lock);
+	if (*done < end)
+		metalock_breathe();
 	return r;
 }
 
-static int merge_and_write(struct engine *e, const uint64_t *zones, size_t n, uint64_t generation)
+/* Zones [begin, end) of the plan. */
+static int merge_and_write(struct engine *e, const struct merge_plan *plan, size_t begin,
+			   size_t end, uint64_t generation)
 {
-	CLEANUP_FREE uint64_t *pages = malloc(n * sizeof *pages);
-	size_t done = 0;
+	CLEANUP_FREE uint64_t *pages = malloc((end - begin) * sizeof *pages);
+	size_t done = begin;
 
 	if (!pages)
 		return fail(-ENOMEM, "no memory to write a checkpoint");
-	while (done < n) {
-		int r = merge_some(e, zones, n, &done, generation);
+	while (done < end) {
+		int r = merge_some(e, plan, end, &done, generation);
 
 		if (r == -EAGAIN)
 			r = engine_need(e);
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < n; i++)
-		pages[i] = zone_page(&e->geo, zones[i]);
-	return pages_write_staged(e->pages, PAGE_ZONE, pages, n, generation);
+	for (size_t i = begin; i < end; i++)
+		pages[i - begin] = zone_page(&e->geo, plan->zone[i]);
+	return pages_write_staged(e->pages, PAGE_ZONE, pages, end - begin, generation);
 }
 
 static int write_zones(struct engine *e, const struct cut *cut)
 {
 	CLEANUP_FREE uint64_t *staged = NULL;
-	CLEANUP_FREE uint64_t *zones = NULL;
-	size_t nstaged, n;
+	struct merge_plan plan = {0};
+	size_t nstaged;
 	int r = pages_staged(e->pages, PAGE_ZONE, &staged, &nstaged);
 
-	if (r < 0)
-		return r;
-	r = space_merge_list(e->space, cut->zones, staged, nstaged, &zones, &n);
-	for (size_t i = 0; i < n && r == 0; i += ZONES_AT_ONCE)
-		r = merge_and_write(e, zones + i, MIN(n - i, (size_t)ZONES_AT_ONCE),
-				    cut->generation);
+	if (r == 0)
+		r = space_merge_plan(e->space, cut->zones, staged, nstaged, &plan);
+	for (size_t i = 0; i < plan.n && r == 0; i += ZONES_AT_ONCE)
+		r = merge_and_write(e, &plan, i, MIN(plan.n, i + ZONES_AT_ONCE), cut->generation);
+	space_merge_plan_fini(&plan);
 	return r;
 }
 
@@ -142,6 +145,15 @@ static int write_all(struct engine *e, const struct cut *cut)
 /* [CHECKPOINT-2] */
 static void release(struct engine *e, const struct cut *cut)
 {
+	bool more;
+
+	do {
+		metalock_exclusive(&e->lock);
+		more = space_release_some(e->space);
+		metalock_drop(&e->lock);
+		if (more)
+			metalock_breathe();
+	} while (more);
 	pthread_mutex_lock(&e->journal_lock);
 	metalock_exclusive(&e->lock);
 	journal_checkpointed(e->journal, cut->journal, cut->start);
@@ -150,6 +162,8 @@ static void release(struct engine *e, const struct cut *cut)
 	dying_committed(e);
 	metalock_drop(&e->lock);
 	pthread_mutex_unlock(&e->journal_lock);
+	space_merge_end(e->space);
+	engine_settle(e);
 }
 
 static int run(struct cowbd_pool *p)

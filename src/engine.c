@@ -263,13 +263,31 @@ static int write_records(struct engine *e, struct journal_cut cut)
 	return r;
 }
 
+void engine_settle(struct engine *e)
+{
+	bool more;
+
+	do {
+		metalock_exclusive(&e->lock);
+		more = space_settle(e->space);
+		metalock_drop(&e->lock);
+		if (more)
+			metalock_breathe();
+	} while (more);
+}
+
+unsigned engine_pressure_us(const struct engine *e)
+{
+	return MAX(space_pressure_us(e->space), pages_pressure_us(e->pages));
+}
+
 static void let_fall(struct engine *e)
 {
 	metalock_exclusive(&e->lock);
 	dirty_clear(&e->syncing);
 	space_durable(e->space, journal_durable_seq(e->journal));
-	(void)space_settle(e->space);
 	metalock_drop(&e->lock);
+	engine_settle(e);
 }
 
 /* One round: everything appended before it, and what dirty names. */

@@ -143,6 +143,13 @@ int engine_prepare(struct engine *e, unsigned pages, unsigned units) MUST_CHECK;
 /* A page from the stock, count 1 (its claim ends). */
 uint64_t engine_take_page(struct engine *e);
 
+/* Lets go of all falls that can be let go of.  No lock held. */
+void engine_settle(struct engine *e);
+
+/* How long (us) who has just copied a page of a map should pause, with nothing held, before it answers: so
+ * that the checkpoint under way ends before a bound is met, where all would wait for it.  Lock held. */
+unsigned engine_pressure_us(const struct engine *e);
+
 /* Gives claimed pages back. Lock exclusive. */
 void engine_drop_stock(struct engine *e);
 

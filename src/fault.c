@@ -171,7 +171,7 @@ static int remap(struct fault *f)
 	dirty_add(&e->pending_dirty, block_zone(&e->geo, f->physical));
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
 	if (space_deltas(e->space) > deltas + LEAF_DELTAS) /* it copied a page of the map */
-		f->pause_us = space_pressure_us(e->space);
+		f->pause_us = engine_pressure_us(e);
 	return 0;
 }
 

@@ -54,6 +54,7 @@ engine_sources = \
 	src/map.c \
 	src/map.h \
 	src/metalock.h \
+	src/merge.c \
 	src/mkfs.c \
 	src/online.c \
 	src/pages.c \

@@ -728,8 +728,8 @@ int cowbd_reclaim_wait(struct cowbd_pool *p)
 			;
 		if (r < 0)
 			return r;
-		metalock_exclusive(&e->lock);
-		(void)space_settle(e->space);
+		engine_settle(e);
+		metalock_shared(&e->lock);
 		done = e->ndying == 0 && !space_dropped(e->space) && !space_waiting(e->space) &&
 		       !space_leaving(e->space);
 		metalock_drop(&e->lock);

@@ -10,6 +10,8 @@
 #ifndef COWBD_METALOCK_H
 #define COWBD_METALOCK_H
 
+#include <time.h>
+
 #include "base.h"
 
 #define METALOCK_SPINS 200u
@@ -41,6 +43,15 @@ static inline void metalock_shared(pthread_rwlock_t *lock)
 		metalock_relax();
 	}
 	pthread_rwlock_rdlock(lock);
+}
+
+/* Between the holds of a long row of them: who sleeps for the lock is waking up, and would find it taken
+ * again. */
+static inline void metalock_breathe(void)
+{
+	const struct timespec moment = {.tv_nsec = 1000}; /* and the timer's slack, 50 us */
+
+	nanosleep(&moment, NULL);
 }
 
 static inline void metalock_drop(pthread_rwlock_t *lock)

@@ -16,6 +16,7 @@
 
 #define WRITE_BATCH 64u
 #define DIRTY_MIN 64u
+#define PRESSURE_US UINT64_C(4000)
 #define SLAB_FRAMES 64u
 #define SLAB_BYTES ((size_t)SLAB_FRAMES * PAGE_BYTES)
 
@@ -862,6 +863,13 @@ uint64_t pages_dirty(const struct pages *p)
 uint64_t pages_dirty_bound(const struct pages *p)
 {
 	return MAX(p->bound / 4, (size_t)DIRTY_MIN);
+}
+
+unsigned pages_pressure_us(const struct pages *p)
+{
+	uint64_t n = p->ndirty + p->nfrozen, soft = pages_dirty_bound(p) * 3 / 2;
+
+	return n <= soft ? 0 : (unsigned)MIN((n - soft) * PRESSURE_US / (soft / 3), PRESSURE_US);
 }
 
 uint64_t pages_bytes(const struct pages *p)

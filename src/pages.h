@@ -120,6 +120,7 @@ void pages_pin(struct page *page);
 
 uint64_t pages_dirty(const struct pages *p);       /* dirty pages now */
 uint64_t pages_dirty_bound(const struct pages *p); /* where a checkpoint should begin */
+unsigned pages_pressure_us(const struct pages *p); /* for engine_pressure_us */
 uint64_t pages_bytes(const struct pages *p);       /* of memory */
 
 /* ---- checkpoint, by one thread ------------------------------------------------ */

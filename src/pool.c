@@ -171,9 +171,7 @@ static int reclaim_before_close(struct cowbd_pool *p)
 	} while (r > 0 && now_ns() < until);
 	if (r < 0 || (r = checkpoint_run(e)) < 0)
 		return r;
-	metalock_exclusive(&e->lock);
-	(void)space_settle(e->space);
-	metalock_drop(&e->lock);
+	engine_settle(e);
 	do {
 		r = space_punch_one(e->space);
 	} while (r > 0 && now_ns() < until);

@@ -16,6 +16,7 @@
 
 #define STEPS_A_HOLD 8u
 #define CHILDREN_A_STEP 64u
+#define DROPS_MAX 300000u /* units: tables of 4 MiB */
 
 /* Drops one reference to a child; it joins the list if that was the last true one. -EAGAIN before anything is changed. */
 static int drop_child(struct engine *e, uint64_t entry, unsigned level)
@@ -90,6 +91,8 @@ static int step(struct engine *e)
 
 	if (!dying_pick(e, journal_durable_seq(e->journal), &index, &d))
 		return 0;
+	if (space_dropped(e->space) > DROPS_MAX) /* before writers have to wait for it */
+		return need_more(NEED_CHECKPOINT);
 	if ((r = pages_prepare(e->pages, 4)) < 0 ||
 	    (r = space_prepare(e->space, MAP_FANOUT + 2)) < 0 ||
 	    (r = pages_get(e->pages, d.page, PAGE_MAP, &page)) < 0)
@@ -167,9 +170,7 @@ int reclaim_make_space(struct engine *e)
 		i++;
 	if (r < 0 || (r = checkpoint_run(e)) < 0)
 		return r;
-	metalock_exclusive(&e->lock);
-	(void)space_settle(e->space);
-	metalock_drop(&e->lock);
+	engine_settle(e);
 	g = look(e);
 	/* what waits for requests that still run is let go of when they end */
 	if (g.waiting && !g.dying && !g.dropped)

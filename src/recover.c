@@ -79,7 +79,8 @@ static int note_zone(struct replay *x, uint64_t zone)
 static void settle_up_to(struct engine *e, uint64_t seq)
 {
 	space_durable(e->space, seq);
-	(void)space_settle(e->space);
+	while (space_settle(e->space))
+		;
 }
 
 /* Lock exclusive. */

@@ -94,7 +94,8 @@ void space_drop(struct space *s, uint64_t unit);
 /* Records up to seq are durable: their falls wait for older requests only. */
 void space_durable(struct space *s, uint64_t seq);
 
-/* Lets go of falls that waited for requests now ended.  True if anything came free. */
+/* Lets go of falls that waited for requests now ended, so many that a hold of the lock stays short.  True
+ * if anything came free: call again. */
 bool space_settle(struct space *s);
 
 /* Falls that wait; units that reclaim dropped and no checkpoint has released. */
@@ -112,8 +113,7 @@ uint64_t space_held(const struct space *s);
 uint64_t space_deltas(const struct space *s);
 uint64_t space_delta_bound(const struct space *s);
 
-/* How long (us) who has just added hundreds of deltas should pause, with nothing held, before it answers: so
- * that the checkpoint under way ends before the bound is reached, where all would wait for it.  Lock held. */
+/* For engine_pressure_us. */
 unsigned space_pressure_us(const struct space *s);
 
 /* ---- allocation --------------------------------------------------------------- */
@@ -161,20 +161,40 @@ void space_look_at_host(struct space *s);
 /* The cut: live deltas and drops become frozen. O(1). */
 void space_cut(struct space *s);
 
-/* Zones whose page must be written, sorted; staged: page numbers of zone pages that are staged
- * already (they gave slots to pages).  zones: of the pool at the cut.  *ret_zones is malloc'd.
- * No lock: what is frozen doesn't change before space_committed. */
-int space_merge_list(struct space *s, uint64_t zones, const uint64_t *staged, size_t nstaged,
-		     uint64_t **ret_zones, size_t *ret_n) MUST_CHECK;
+/* What a checkpoint merges: zones, ascending, and the changes of each. */
+struct merge_plan {
+	uint64_t *zone; /* [n] */
+	size_t *end; /* [n]: the changes of zone[i] are change[end[i - 1]] up to change[end[i]] */
+	struct count_change {
+		uint32_t unit; /* in the zone */
+		int32_t by;
+	} * change;
+	size_t n;
+};
 
-/* Merges what was frozen into the zone's page, stages it and its summary.  Lock exclusive. -EAGAIN. */
-int space_merge_zone(struct space *s, uint64_t zone, uint64_t generation) MUST_CHECK;
+/* Zones whose page must be written; staged: page numbers of zone pages that are staged already (they
+ * gave slots to pages).  zones: of the pool at the cut.  No lock: what is frozen doesn't change
+ * before space_merge_end. */
+int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, size_t nstaged,
+		     struct merge_plan *ret_plan) MUST_CHECK;
+void space_merge_plan_fini(struct merge_plan *plan);
+
+/* Makes the page of the plan's i-th zone say what counts, and stages it. Lock exclusive. -EAGAIN, -EUCLEAN. */
+int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i,
+		     uint64_t generation) MUST_CHECK;
 
 /* Before the superblock is written: what could fail in space_committed. Lock exclusive. */
 int space_commit_prepare(struct space *s) MUST_CHECK;
 
-/* The checkpoint is committed.  Lock exclusive. */
+/* The checkpoint is committed: some of what was dropped becomes pending.  True: call again.  Lock
+ * exclusive, to be let go between. */
+bool space_release_some(struct space *s);
+
+/* After the last of those: what was frozen doesn't count any more.  Lock exclusive, O(1). */
 void space_committed(struct space *s);
+
+/* Empties what was frozen.  No lock: nobody looks there any more. */
+void space_merge_end(struct space *s);
 
 /* ---- giving space back -------------------------------------------------------------- */
 

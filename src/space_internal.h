@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space_internal.h - what space.c (counts) and zones.c (zones, allocation) share
+ * space_internal.h - what space.c (counts), merge.c (checkpoints) and zones.c (zones, allocation) share
  */
 #ifndef COWBD_SPACE_INTERNAL_H
 #define COWBD_SPACE_INTERNAL_H
@@ -52,8 +52,8 @@ struct fall {
 struct fall_batch {
 	struct fall_batch *next;
 	uint64_t tag;
-	size_t n;
-	struct {
+	size_t n, settled; /* the first of them that are over */
+	struct settling {
 		uint64_t unit;
 		bool last;
 	} fall[];
@@ -80,6 +80,7 @@ struct space {
 	size_t falls_first, falls_n, falls_room;
 	struct fall_batch *batches, **batches_end;
 	struct fall_batch *release; /* made ready for what reclaim dropped */
+	size_t release_at;          /* slots of dropped_frozen that are in it */
 	uint64_t waiting, released;
 
 	/* zones */
@@ -102,6 +103,22 @@ struct space {
 	uint64_t *back;           /* free zones whose space can be given back */
 	size_t nback, back_room;
 };
+
+static inline uint64_t unit_zone(uint64_t unit)
+{
+	return unit / ZONE_UNITS_MAX;
+}
+
+static inline unsigned unit_index(uint64_t unit)
+{
+	return (unsigned)(unit % ZONE_UNITS_MAX);
+}
+
+/* The page of a zone that holds blocks or pages: 0, -EAGAIN, -EUCLEAN. */
+int space_zone_page(struct space *s, uint64_t zone, struct page **ret_page) MUST_CHECK;
+
+/* The falls of b wait for the requests of now. */
+void space_add_batch(struct space *s, struct fall_batch *b);
 
 /* zone_info of a zone, NULL if its group isn't loaded. */
 struct zone_info *zones_info(struct space *s, uint64_t zone);

@@ -54,8 +54,8 @@ static bool commit_due(struct engine *e)
 {
 	bool due;
 
-	metalock_exclusive(&e->lock);
-	(void)space_settle(e->space);
+	engine_settle(e);
+	metalock_shared(&e->lock);
 	due = journal_seq(e->journal) > journal_durable_seq(e->journal);
 	metalock_drop(&e->lock);
 	return due;
@@ -157,6 +157,7 @@ static void *reclaimer(void *opaque)
 		drop_ephemeral(p, &next_drop);
 		r = reclaim_some(p);
 		if (r > 0) {
+			metalock_breathe();
 			busy = now_ns();
 		} else if (now_ns() - busy > IDLE_NS) {
 			r = space_punch_one(e->space);
