@@ -274,6 +274,15 @@ static int open_node(const struct attachment *a, int *ret_fd)
 	return complain("%s: can't open it: %s", a->device, strerror(errno));
 }
 
+int open_attachment(const struct attachment *a)
+{
+	int fd = open(a->device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		complain("%s: can't open it: %s", a->device, strerror(errno));
+	return fd;
+}
+
 /* udev looks at a new device before it is told whose copy it is. */
 static void announce(const struct attachment *a)
 {

@@ -74,6 +74,8 @@ int attach_options(const struct call *c, struct attach *ret);
 
 /* Attaches it; *ret_fd keeps the device open (and so there). */
 int attach_device(const struct attach *a, struct attachment *ret, int *ret_fd);
+/* Opens the device to look at it: a descriptor, or -1 when it has said why not. */
+int open_attachment(const struct attachment *a);
 /* Makes it free: refuses when somebody has it mounted or in use; returns when it is gone. */
 int detach_device(const struct attachment *a);
 /* Cuts it off from its disk at once, whoever uses it: I/O on it fails from now on. */

@@ -339,6 +339,7 @@ int cmd_attach(const struct call *c);
 int cmd_detach(const struct call *c);
 int cmd_mount(const struct call *c);
 int cmd_umount(const struct call *c);
+int cmd_reattach(const struct call *c);
 int cmd_help(const struct call *c);
 
 #endif

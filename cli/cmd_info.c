@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "mounts.h"
 
 /* In an option of qemu a comma ends a value; two are one. */
 static char *qemu_quote(const char *text)
@@ -158,6 +158,41 @@ static void print_connections(json_t *list)
 		       json_is_true(json_object_get(k, "attached")) ? "" : " (not attached yet)");
 }
 
+/* [{"device":..., "via":..., "use":...}]: where it is attached here. */
+static int list_devices(const struct session *s, json_t *object, json_t **ret_list)
+{
+	SCOPED_ATTACHMENTS struct attachments all = {0};
+	int status = attachments_find(
+		s->uuid, (uint64_t)json_integer_value(json_object_get(object, "id")), &all);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < all.n; i++) {
+		char use[1024];
+
+		describe_use(&all.list[i], use, sizeof use);
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s}", "device", all.list[i].device,
+						"via", via_name(all.list[i].via), "use", use));
+	}
+	*ret_list = list;
+	return status;
+}
+
+static void print_devices(json_t *list)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+	{
+		const char *use = json_string_value(json_object_get(one, "use"));
+
+		printf("%-18s%s%s%s\n", "attached",
+		       json_string_value(json_object_get(one, "device")), use && *use ? ", " : "",
+		       use ? use : "");
+	}
+}
+
 static void print_lines(json_t *lines)
 {
 	static const char *const keys[] = {"uri", "nbd_client", "qemu", "nbdcopy"};
@@ -183,7 +218,7 @@ static int get_info(struct session *s, const char *name, json_t **ret_ok)
 int cmd_info(const struct call *c)
 {
 	SCOPED_JSON json_t *ok = NULL;
-	json_t *lines = NULL;
+	json_t *lines = NULL, *devices = NULL;
 	struct session s;
 	int status = check_name(c->words[0]);
 
@@ -194,15 +229,20 @@ int cmd_info(const struct call *c)
 		status = get_info(&s, c->words[0], &ok);
 	if (!status && s.daemon)
 		status = make_lines(&s, ok, &lines);
+	if (!status && s.daemon)
+		status = list_devices(&s, ok, &devices);
 	status = session_close(&s, status);
 	if (lines)
 		json_object_set_new(ok, "lines", lines);
+	if (devices)
+		json_object_set_new(ok, "devices", devices);
 	if (status)
 		return status;
 	if (c->opt[OPT_JSON])
 		return print_json(ok);
 	print_fields(c, ok);
 	print_connections(json_object_get(ok, "connections"));
+	print_devices(devices);
 	print_lines(lines);
 	return DONE;
 }

@@ -44,7 +44,7 @@ static bool kernel_mounts_btrfs_copies(void)
 	       (major_n == BTRFS_COPIES_MAJOR && minor_n >= BTRFS_COPIES_MINOR);
 }
 
-static int run_program(const char *const *argv)
+int run_program(const char *const *argv)
 {
 	pid_t pid;
 	int state;

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "reattach.h"
 
 #define PLUGIN "nbdkit-cowbd-plugin.so"
 #define READY_POLL_MS 10
@@ -445,6 +445,13 @@ static void print_uri(const struct serve *v, pid_t pid)
 	fflush(stdout);
 }
 
+/* Devices of the daemon before this one go on before anybody is told. */
+static void announce(const struct serve *v, pid_t pid)
+{
+	reattach_after_start(v->s.uuid);
+	print_uri(v, pid);
+}
+
 /* In the foreground this process becomes the daemon, so a grandchild announces it; nobody has
  * to wait for that one. */
 static int run_foreground(struct serve *v)
@@ -460,7 +467,7 @@ static int run_foreground(struct serve *v)
 			_exit(0);
 		signal(SIGINT, SIG_IGN);
 		if (wait_ready(v, daemon))
-			print_uri(v, daemon);
+			announce(v, daemon);
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
@@ -540,7 +547,7 @@ static int run_daemon(struct serve *v)
 		return complain("can't fork: %s", strerror(errno));
 	if (!wait_ready(v, pid))
 		return complain_log(v);
-	print_uri(v, pid);
+	announce(v, pid);
 	return DONE;
 }
 

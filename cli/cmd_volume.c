@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cmd_volume.c - cowbd create, rm, rename, resize, grow
+ * cmd_volume.c - cowbd create, rm, rename, grow
  */
 #include <stdio.h>
 
@@ -25,24 +25,6 @@ int cmd_create(const struct call *c)
 	if (sector)
 		json_object_set_new(args, "sector_size", json_integer((json_int_t)sector));
 	return run_and_note(c, "create", args, &ok);
-}
-
-int cmd_resize(const struct call *c)
-{
-	SCOPED_JSON json_t *ok = NULL;
-	uint64_t size;
-	json_t *args;
-	int status = check_name(c->words[0]);
-
-	if (!status)
-		status = parse_disk_size(c->words[1], "size", &size);
-	if (status)
-		return status;
-	args = new_args(c);
-	json_object_set_new(args, "name", json_string(c->words[0]));
-	json_object_set_new(args, "size", json_integer((json_int_t)size));
-	json_object_set_new(args, "force", json_boolean(c->opt[OPT_FORCE] != NULL));
-	return run_and_note(c, "resize", args, &ok);
 }
 
 int cmd_rename(const struct call *c)

@@ -103,7 +103,9 @@ OPTIONS_OF(create, {OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096
 OPTIONS_OF(rm, {OPT_RECURSIVE, "the snapshots of a volume too; clones stay"},
 	   {OPT_DRY_RUN, "only say what would go, and how much space it would free"},
 	   {OPT_FORCE, "though clients are attached; they are cut off"});
-OPTIONS_OF(resize, {OPT_FORCE, "smaller though data is cut off, or clients are attached"});
+OPTIONS_OF(resize, {OPT_RESIZE_FS, "then grow the file system on it, too: ext4, XFS or btrfs"},
+	   {OPT_REMOUNT, "unmount and detach it, resize, attach and mount it again"},
+	   {OPT_FORCE, "smaller though data is cut off, or clients are attached"});
 OPTIONS_OF(snapshot,
 	   {OPT_FREEZE, "freeze the file system on DIR, or (auto) all of the volumes, meanwhile"});
 OPTIONS_OF(clone,
@@ -126,6 +128,7 @@ OPTIONS_OF(attach, {OPT_DEVICE, "this /dev/nbdN or /dev/loopN, instead of any th
 	   {OPT_SECTOR_SIZE, "what the device shows, instead of what the volume was made with"});
 OPTIONS_OF(mount, {OPT_READONLY, "nothing can be written"},
 	   {OPT_OPTIONS, "options of the file system, as mount -o has them"}, VIA_OPTION);
+OPTIONS_OF(reattach, {OPT_WATCH, "go on, and do it whenever a connection has died"});
 OPTIONS_OF(export, {OPT_FORCE, "replace a file that exists, or write to a device"});
 
 const struct command commands[] = {
@@ -177,6 +180,8 @@ const struct command commands[] = {
 	 mount_options, false},
 	{"umount", "unmount", "DIR", 1, 1, "end that, and what it attached", cmd_umount, no_options,
 	 false},
+	{"reattach", NULL, "", 0, 0, "give /dev/nbdN new connections in place of dead ones",
+	 cmd_reattach, reattach_options, false},
 	{"grow", NULL, "[SIZE]", 0, 1, "make the pool larger", cmd_grow, no_options, false},
 	{"help", NULL, "[COMMAND]", 0, 1, "print help", cmd_help, no_options, false},
 };

@@ -24,6 +24,7 @@ cli_cowbd_SOURCES = \
 	cli/cmd_init.c \
 	cli/cmd_ls.c \
 	cli/cmd_mount.c \
+	cli/cmd_resize.c \
 	cli/cmd_serve.c \
 	cli/cmd_status.c \
 	cli/cmd_stop.c \
@@ -41,6 +42,8 @@ cli_cowbd_SOURCES = \
 	cli/parts.c \
 	cli/parts.h \
 	cli/progress.c \
+	cli/reattach.c \
+	cli/reattach.h \
 	cli/remount.c \
 	cli/remount.h \
 	cli/report.c \

@@ -22,6 +22,8 @@ struct mount {
 
 int mount_device(const char *device, const char *dir, const char *type, const char *options);
 int umount_dir(const char *dir);
+/* Runs a tool of a file system, its output thrown away: DONE if it ended well. */
+int run_program(const char *const *argv);
 void drop_clone(struct session *s, const char *name);
 
 #endif

@@ -4,7 +4,6 @@
  */
 #include "remount.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libmount.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "parts.h"
+#include "reattach.h"
 
 #define LAST_USE_SECONDS 1 /* for a device to go with its last use */
 
@@ -29,22 +29,6 @@ void describe_attachments(const struct attachments *all, char *buf, size_t len)
 		used += (size_t)snprintf(buf + used, len - used, "%s%s%s%s", i ? "; " : "",
 					 all->list[i].device, use[0] ? ", " : "", use);
 	}
-}
-
-static unsigned count_connections(const char *device)
-{
-	char path[64];
-	struct dirent *e;
-	unsigned n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof path, "/sys/block/%.20s/mq", device + strlen("/dev/"));
-	dir = opendir(path);
-	while (dir && (e = readdir(dir)))
-		n += e->d_name[0] != '.';
-	if (dir)
-		closedir(dir);
-	return n ? n : 1;
 }
 
 /* ---- down ----------------------------------------------------------------------------- */
@@ -116,7 +100,7 @@ int remount_down(const struct attachment *a, const char *name, struct remount *r
 				    sizeof text)
 				 ? (uint32_t)strtoul(text, NULL, 10)
 				 : 0;
-	r.connections = count_connections(a->device);
+	r.connections = nbd_connections(a);
 	fd = open(a->device, O_RDONLY | O_CLOEXEC); /* it stays until all are unmounted */
 	if (!status && fd < 0)
 		status = complain("%s: %s", a->device, strerror(errno));

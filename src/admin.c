@@ -30,7 +30,7 @@ static const struct admin_command commands[] = {
 	{"create", admin_create, false, " name size sector_size no_wait "},
 	{"rm", admin_rm, false, " names recursive dry_run force no_wait "},
 	{"rename", admin_rename, false, " name new_name no_wait "},
-	{"resize", admin_resize, false, " name size force no_wait "},
+	{"resize", admin_resize, false, " name size force reconnect no_wait "},
 	{"snapshot", admin_snapshot, false, " names label no_wait "},
 	{"clone", admin_clone, false, " source names ephemeral no_wait "},
 	{"rollback", admin_rollback, false, " name undo keep discard force no_wait "},

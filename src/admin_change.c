@@ -130,13 +130,15 @@ int admin_resize(struct admin_request *r, json_t **ret_ok)
 	struct cowbd_object o;
 	const char *name;
 	unsigned flags;
-	bool force;
+	bool force, reconnect;
 	int err = arg_string(r, "name", &name);
 
 	if (!err)
 		err = arg_bytes(r, "size", &size);
 	if (!err)
 		err = arg_flag(r, "force", &force);
+	if (!err)
+		err = arg_flag(r, "reconnect", &reconnect);
 	if (!err)
 		err = arg_wait(r, &flags);
 	if (!err)
@@ -155,6 +157,8 @@ int admin_resize(struct admin_request *r, json_t **ret_ok)
 				   flags | (force ? COWBD_SHRINK_FORCE | COWBD_IGNORE_CLIENTS : 0));
 	if (err == -EBUSY && size < o.size && !admin_hint()[0])
 		with_hint(err, "what is there would be lost; --force cuts it off");
+	if (!err && reconnect && r->host && r->host->cut)
+		err = r->host->cut(r->host->opaque, o.id);
 	return err ? err : answer_object(r, name, before, ret_ok);
 }
 

@@ -65,6 +65,7 @@ fault_wrap = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
 # What the scripts call.
 test_tools = \
+	tests/attach/fswriter \
 	tests/fault/no_uring \
 	tests/kill/writer \
 	tests/crash/logwrites \
@@ -80,6 +81,8 @@ script_tests = \
 	tests/attach/attach.sh \
 	tests/attach/bad_use.sh \
 	tests/attach/freeze.sh \
+	tests/attach/grow.sh \
+	tests/attach/kill.sh \
 	tests/attach/mount.sh \
 	tests/attach/partitions.sh \
 	tests/attach/rollback.sh \
@@ -221,6 +224,7 @@ tests_kill_writer_SOURCES = tests/kill/writer.c tests/kill/ledger.c tests/kill/l
 tests_kill_writer_LDADD = $(LIBNBD_LIBS)
 tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
 tests_unit_test_nbdlink_LDADD = $(NLGENL_LIBS) $(CHECK_LIBS)
+tests_attach_fswriter_LDADD =
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
 # It runs where nothing is installed, and is built as it is in every build.
@@ -330,6 +334,10 @@ check-unit: $(unit_tests) $(tiny_tests)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) $(tiny_tests)'
 check-model: $(model_tests)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(model_tests)'
+# Twenty deaths of the daemon below each file system; some five minutes.
+check-attach-long: tests/attach/fswriter
+	COWBD_KILLS=20 TEST_TIMEOUT=1200 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/attach/kill.sh
+.PHONY: check-attach-long
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'

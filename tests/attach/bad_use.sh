@@ -29,6 +29,10 @@ says '/dev/null is not attached by cowbd'
 if [ ! -d /sys/module/nbd ] && ! modprobe -q nbd 2>/dev/null; then
 	expect 1 "$COWBD" attach vol --via nbd
 	says 'kernel has no NBD client'
+	expect 1 "$COWBD" reattach
+	says 'kernel has no NBD client'
+	expect 1 "$COWBD" reattach --watch
+	says 'kernel has no NBD client'
 fi
 
 # somebody else's loop device is neither taken nor let go
