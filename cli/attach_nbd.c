@@ -4,6 +4,11 @@
  *
  * The kernel knows neither structured replies nor what else may be negotiated, so
  * none of it is.  What the server said comes to the kernel as flags.
+ *
+ * Timeouts (seen with Linux 6.1).  What was sent on a connection that died is sent again when its
+ * request's time is over, not before, so that time is made short.  With one connection and no I/O timeout
+ * nothing else happens then: a request that takes longer (a full pool holds it) goes on waiting.
+ * With several, the kernel gives the connection up instead: there it keeps its own 30 s.
  */
 #include <errno.h>
 #include <libnbd.h>
@@ -19,6 +24,7 @@
 #include "attach_nbd.h"
 #include "nbdlink.h"
 
+#define REQUEST_MS 1000  /* until a request is looked at again */
 #define DEAD_SECONDS 600 /* how long I/O waits for a daemon that is gone */
 
 /* Of the protocol; <linux/nbd.h> has not all. */
@@ -214,6 +220,20 @@ static int connect_kernel(struct nbdlink *l, const struct attach *a, const struc
 	return DONE;
 }
 
+/* An older kernel without the file keeps 30 s. */
+static void shorten_requests(const struct attachment *a)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof path, "/sys/block/nbd%u/queue/io_timeout", a->index);
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	fprintf(f, "%d\n", REQUEST_MS);
+	fclose(f);
+}
+
 int nbd_attach(const struct attach *a, struct attachment *ret)
 {
 	struct nbd_sockets x = {.n = 0};
@@ -225,6 +245,8 @@ int nbd_attach(const struct attach *a, struct attachment *ret)
 	status = connect_all(a, &x);
 	if (!status)
 		status = connect_kernel(&l, a, &x, ret);
+	if (!status && x.n == 1)
+		shorten_requests(ret);
 	nbd_sockets_close(&x);
 	nbdlink_close(&l);
 	return status;

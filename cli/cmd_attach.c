@@ -9,7 +9,7 @@
 
 #include "parts.h"
 
-#define CONNECTIONS 4 /* of the kernel's client: no large answer stands before a small one */
+#define CONNECTIONS 1 /* see attach_nbd.c */
 
 static int parse_via(const struct call *c, enum via *ret)
 {

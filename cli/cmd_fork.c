@@ -216,8 +216,8 @@ int cmd_clone(const struct call *c)
 /* ---- rollback ----------------------------------------------------------------------------- */
 
 /* What is attached here of the volume: none, or taken down or cut off as asked for, or refused. */
-static int clear_devices(const struct call *c, const struct attachments *there, const char *volume,
-			 struct remount *r)
+static int clear_devices(const struct call *c, struct session *s, const struct attachments *there,
+			 const char *volume, struct remount *r)
 {
 	char list[2048];
 	int status = there->n ? need_root(c) : DONE;
@@ -225,7 +225,7 @@ static int clear_devices(const struct call *c, const struct attachments *there, 
 	if (status || !there->n)
 		return status;
 	if (c->opt[OPT_REMOUNT])
-		return remount_down(&there->list[0], volume, r);
+		return remount_down(s, &there->list[0], volume, r);
 	if (c->opt[OPT_FORCE]) {
 		for (size_t i = 0; !status && i < there->n; i++)
 			status = cut_device(&there->list[i]);
@@ -261,7 +261,7 @@ static int roll_back(const struct call *c, struct session *s, json_t *args, json
 				(uint64_t)json_integer_value(json_object_get(object, "id")),
 				&there);
 		if (!status)
-			status = clear_devices(c, &there, volume, &r);
+			status = clear_devices(c, s, &there, volume, &r);
 	}
 	if (status)
 		return status;

@@ -142,7 +142,7 @@ static int change(struct session *s, struct resize *r, json_t **ret_ok)
 {
 	bool remount = r->c->opt[OPT_REMOUNT] != NULL;
 	json_t *args = new_args(r->c);
-	int status = remount ? remount_down(&r->there.list[0], r->name, &r->remount) : DONE;
+	int status = remount ? remount_down(s, &r->there.list[0], r->name, &r->remount) : DONE;
 
 	json_object_set_new(args, "name", json_string(r->name));
 	json_object_set_new(args, "size", json_integer((json_int_t)r->size));

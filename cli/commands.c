@@ -123,7 +123,7 @@ OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead 
 		OPT_VIA, "nbd (the kernel's client), fuse (nbdfuse and loop), or auto"             \
 	}
 OPTIONS_OF(attach, {OPT_DEVICE, "this /dev/nbdN or /dev/loopN, instead of any that is free"},
-	   {OPT_CONNECTIONS, "connections of the kernel's client (4)"},
+	   {OPT_CONNECTIONS, "connections of the kernel's client (1)"},
 	   {OPT_READONLY, "nothing can be written; for snapshots always"}, VIA_OPTION,
 	   {OPT_SECTOR_SIZE, "what the device shows, instead of what the volume was made with"});
 OPTIONS_OF(mount, {OPT_READONLY, "nothing can be written"},

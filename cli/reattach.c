@@ -51,19 +51,6 @@ static bool socket_lives(unsigned long inode)
 
 /* ---- one device ------------------------------------------------------------------------- */
 
-unsigned nbd_connections(const struct attachment *a)
-{
-	char path[64];
-	unsigned n = 0;
-
-	for (;;) { /* a queue for each */
-		snprintf(path, sizeof path, "/sys/block/nbd%u/mq/%u", a->index, n);
-		if (access(path, F_OK) < 0)
-			return n ? n : 1;
-		n++;
-	}
-}
-
 /* One more connection: 1 taken, 0 none was dead, -errno. */
 static int offer(struct nbdlink *l, const struct attachment *a, const struct address *address,
 		 uint64_t size)
@@ -87,7 +74,6 @@ static int offer(struct nbdlink *l, const struct attachment *a, const struct add
 
 int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, unsigned *ret_taken)
 {
-	unsigned most = nbd_connections(a);
 	struct address address = {0};
 	char export[EXPORT_TEXT];
 	struct nbdlink l;
@@ -97,7 +83,7 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 	export_of(a->id, export);
 	if (!err && session_address(s, export, &address))
 		err = -ENOTCONN;
-	while (!err && taken > 0 && *ret_taken < most) {
+	while (!err && taken > 0 && *ret_taken < NBD_SOCKETS_MAX) {
 		taken = offer(&l, a, &address, size);
 		err = taken < 0 ? taken : 0;
 		*ret_taken += taken > 0;
@@ -109,14 +95,15 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 
 int nbd_revive_all(const struct attachment *a, struct session *s, uint64_t size)
 {
-	unsigned most = nbd_connections(a), taken = 0, now;
+	unsigned taken = 0, now = 0;
 	int err = 0;
 
-	for (int waited = 0; !err && taken < most && waited < SETTLE_MS; waited += PAUSE_MS) {
+	/* until nothing more is dead, after something was */
+	for (int waited = 0; !err && (now || !taken) && waited < SETTLE_MS; waited += PAUSE_MS) {
+		if (waited)
+			usleep(PAUSE_MS * 1000);
 		err = nbd_revive(a, s, size, &now);
 		taken += now;
-		if (!err && taken < most)
-			usleep(PAUSE_MS * 1000);
 	}
 	if (err)
 		return complain("%s: no new connections: %s", a->device, strerror(-err));

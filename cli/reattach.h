@@ -7,9 +7,6 @@
 
 #include "attach.h"
 
-/* Connections that the device was made with. */
-unsigned nbd_connections(const struct attachment *a);
-
 /* Gives the device new connections for those that are dead, how many in *ret_taken, and a new size
  * (0: as it is).  0 or -errno; says nothing of it. */
 int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, unsigned *ret_taken);

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "parts.h"
-#include "reattach.h"
 
 #define LAST_USE_SECONDS 1 /* for a device to go with its last use */
 
@@ -88,7 +87,19 @@ static int umount_all(struct remount *r)
 	return status;
 }
 
-int remount_down(const struct attachment *a, const char *name, struct remount *ret)
+/* The kernel does not tell, but the daemon does. */
+static int count_connections(struct session *s, const char *name, unsigned *ret)
+{
+	SCOPED_JSON json_t *object = NULL;
+	int status = disk_info(s, name, &object);
+	size_t n = json_array_size(json_object_get(object, "connections"));
+
+	*ret = n > 16 ? 16 : n ? (unsigned)n : 1;
+	return status;
+}
+
+int remount_down(struct session *s, const struct attachment *a, const char *name,
+		 struct remount *ret)
 {
 	struct remount r = {.at = *a, .was_attached = true};
 	char text[32];
@@ -100,7 +111,8 @@ int remount_down(const struct attachment *a, const char *name, struct remount *r
 				    sizeof text)
 				 ? (uint32_t)strtoul(text, NULL, 10)
 				 : 0;
-	r.connections = nbd_connections(a);
+	if (!status)
+		status = count_connections(s, name, &r.connections);
 	fd = open(a->device, O_RDONLY | O_CLOEXEC); /* it stays until all are unmounted */
 	if (!status && fd < 0)
 		status = complain("%s: %s", a->device, strerror(errno));

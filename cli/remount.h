@@ -17,7 +17,8 @@ struct remount {
 };
 
 /* Unmounts and detaches it: all, or nothing has changed.  name: of the disk. */
-int remount_down(const struct attachment *a, const char *name, struct remount *ret);
+int remount_down(struct session *s, const struct attachment *a, const char *name,
+		 struct remount *ret);
 /* Attaches to the same device, and mounts again. */
 int remount_up(struct session *s, const char *name, struct remount *r);
 
