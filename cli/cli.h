@@ -87,6 +87,7 @@ enum option_id {
 	OPT_REMOUNT,
 	OPT_RESIZE_FS,
 	OPT_WATCH,
+	OPT_REPAIR,
 	OPTIONS
 };
 

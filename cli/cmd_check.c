@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cmd_check.c - cowbd check: verifies a pool, served or not
+ * cmd_check.c - cowbd check: verifies a pool, served or not; repairs one that is not
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -67,7 +67,12 @@ static int get_result(const struct call *c, json_t **ret_ok)
 	if (*ret_ok)
 		return DONE;
 	status = session_find(c, &s);
-	if (!status && s.daemon)
+	if (!status && c->opt[OPT_REPAIR] && s.daemon)
+		status = complain("%s is being served: stop the daemon to repair it", s.path);
+	else if (!status && c->opt[OPT_REPAIR])
+		err = admin_repair_file(s.path, c->opt[OPT_DRY_RUN] != NULL, progress_admin, NULL,
+					ret_ok);
+	else if (!status && s.daemon)
 		err = session_call(&s, "check", NULL, progress_admin, NULL, ret_ok);
 	else if (!status)
 		err = admin_check_file(s.path, progress_admin, NULL, ret_ok);
@@ -77,18 +82,44 @@ static int get_result(const struct call *c, json_t **ret_ok)
 	return session_close(&s, status);
 }
 
+/* What --repair adds: what it did, and how the pool is now. */
+static void print_repair(json_t *ok)
+{
+	json_t *after = json_object_get(ok, "after");
+	uint64_t pages = count(ok, "written_pages");
+
+	if (!count(ok, "damages") && !count(ok, "leaks"))
+		printf("nothing to repair\n");
+	else if (json_is_true(json_object_get(ok, "dry_run")))
+		printf("would write %" PRIu64 " pages and the superblock\n", pages);
+	else
+		printf("repaired: %" PRIu64 " pages written; now it is %s\n", pages,
+		       count(after, "damages") ? "still damaged"
+		       : count(after, "leaks") ? "without damage, but space leaks"
+					       : "clean");
+}
+
 int cmd_check(const struct call *c)
 {
 	SCOPED_JSON json_t *ok = NULL;
-	int status = get_result(c, &ok);
+	json_t *counts;
+	int status;
 
+	if (c->opt[OPT_DRY_RUN] && !c->opt[OPT_REPAIR])
+		return usage_error(c, "--dry-run goes with --repair");
+	status = get_result(c, &ok);
 	if (status)
 		return status;
+	counts = json_object_get(ok, "after");
+	if (!counts || json_is_true(json_object_get(ok, "dry_run")))
+		counts = ok;
 	if (c->opt[OPT_JSON])
 		status = print_json(ok);
 	else
 		print_result(ok);
+	if (!c->opt[OPT_JSON] && json_object_get(ok, "after"))
+		print_repair(ok);
 	if (status)
 		return status;
-	return count(ok, "damages") ? DAMAGE : count(ok, "leaks") ? LEAKS : DONE;
+	return count(counts, "damages") ? DAMAGE : count(counts, "leaks") ? LEAKS : DONE;
 }

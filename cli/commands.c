@@ -57,6 +57,7 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_REMOUNT] = {0, "remount", NULL},
 	[OPT_RESIZE_FS] = {0, "resize-fs", NULL},
 	[OPT_WATCH] = {0, "watch", NULL},
+	[OPT_REPAIR] = {0, "repair", NULL},
 };
 
 const struct option_use global_options[] = {
@@ -115,6 +116,8 @@ OPTIONS_OF(rollback, {OPT_UNDO, "take a volume back to where it was before its l
 	   {OPT_DISCARD, "keep nothing of the state left behind"},
 	   {OPT_REMOUNT, "unmount and detach it, roll back, attach and mount it again"},
 	   {OPT_FORCE, "though clients are attached; they are cut off first"});
+OPTIONS_OF(check, {OPT_REPAIR, "mend what can be mended, and list what is lost"},
+	   {OPT_DRY_RUN, "with --repair: only say what it would do"});
 OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
 	   {OPT_PAD, "fill up with zeros to a multiple of 512 bytes"},
 	   {OPT_SECTOR_SIZE, "what disks show: 512 (the default) or 4096"});
@@ -165,7 +168,7 @@ const struct command commands[] = {
 	 cmd_rollback, rollback_options, false},
 	{"diff", NULL, "A B", 2, 2, "list what changed from A to B", cmd_diff, no_options, false},
 	{"check", NULL, "", 0, 0, "verify the pool: 0 clean, 2 damage, 3 leaks only", cmd_check,
-	 no_options, false},
+	 check_options, false},
 	{"dump", NULL, "", 0, 0, "print the pool's metadata as JSON, one object a line", cmd_dump,
 	 no_options, false},
 	{"import", NULL, "FILE|URI|- VOL", 2, 2, "make a volume from an image", cmd_import,

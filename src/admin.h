@@ -38,6 +38,11 @@ COWBD_PUBLIC int admin_call(struct cowbd_pool *p, const struct admin_host *host,
 COWBD_PUBLIC int admin_check_file(const char *path, admin_progress progress, void *opaque,
 				  json_t **ret_ok) COWBD_CHECK;
 
+/* check --repair, on the file at path: the findings before, what was done ("repair") and is "lost", the findings
+ * after; pages, recovered, dry_run, and the counts before ("damages" ...) and in "after". */
+COWBD_PUBLIC int admin_repair_file(const char *path, bool dry_run, admin_progress progress,
+				   void *opaque, json_t **ret_ok) COWBD_CHECK;
+
 /* All metadata of the pool at path, which nobody may have open for writing, thing by thing (borrowed), in
  * memory that does not grow with the pool.  emit: 0, or negative to end it. */
 typedef int (*admin_emit)(void *opaque, json_t *item);

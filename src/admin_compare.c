@@ -89,7 +89,7 @@ struct check_run {
 static void add_finding(void *opaque, enum cowbd_damage_kind kind, const char *object,
 			uint64_t offset, const char *message)
 {
-	static const char *const kinds[] = {"", "damage", "leak", "note"};
+	static const char *const kinds[] = {"", "damage", "leak", "note", "repair", "lost"};
 	struct check_run *c = opaque;
 	json_t *f;
 
@@ -115,6 +115,17 @@ static void pass_progress(void *opaque, uint64_t done, uint64_t total)
 	json_decref(message);
 }
 
+static json_t *result_json(const struct cowbd_check_result *res)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "damages",
+			 (json_int_t)res->damages, "leaks", (json_int_t)res->leaks, "notes",
+			 (json_int_t)res->notes, "pages", (json_int_t)res->pages, "blocks",
+			 (json_int_t)res->blocks, "objects", (json_int_t)res->objects,
+			 "journal_batches", (json_int_t)res->journal_batches, "journal_records",
+			 (json_int_t)res->journal_records, "checkpoints",
+			 (json_int_t)res->checkpoints, "saved_pages", (json_int_t)res->saved_pages);
+}
+
 /* Of the pool, or of the file at path if that is not NULL. */
 static int check_either(struct cowbd_pool *p, const char *path, admin_progress progress,
 			void *opaque, json_t **ret_ok)
@@ -122,6 +133,7 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 	struct check_run c = {progress, opaque, json_array()};
 	struct cowbd_check_options opt = {add_finding, pass_progress, &c};
 	struct cowbd_check_result res = {0};
+	json_t *answer;
 	int err;
 
 	if (!c.findings)
@@ -131,16 +143,35 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 		json_decref(c.findings);
 		return err;
 	}
-	return answer_with(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-				     "damages", (json_int_t)res.damages, "leaks",
-				     (json_int_t)res.leaks, "notes", (json_int_t)res.notes, "pages",
-				     (json_int_t)res.pages, "blocks", (json_int_t)res.blocks,
-				     "objects", (json_int_t)res.objects, "journal_batches",
-				     (json_int_t)res.journal_batches, "journal_records",
-				     (json_int_t)res.journal_records, "checkpoints",
-				     (json_int_t)res.checkpoints, "saved_pages",
-				     (json_int_t)res.saved_pages, "findings", c.findings),
-			   ret_ok);
+	answer = result_json(&res);
+	json_object_set_new(answer, "findings", c.findings);
+	return answer_with(answer, ret_ok);
+}
+
+int admin_repair_file(const char *path, bool dry_run, admin_progress progress, void *opaque,
+		      json_t **ret_ok)
+{
+	struct check_run c = {progress, opaque, json_array()};
+	struct cowbd_check_options opt = {add_finding, pass_progress, &c};
+	struct cowbd_repair_result res = {.recovered = false};
+	json_t *answer;
+	int err;
+
+	with_hint(0, "%s", "");
+	if (!c.findings)
+		return fail(-ENOMEM, "no memory for findings");
+	err = cowbd_repair(path, dry_run, &opt, &res);
+	if (err) {
+		json_decref(c.findings);
+		return err;
+	}
+	answer = result_json(&res.before);
+	json_object_set_new(answer, "findings", c.findings);
+	json_object_set_new(answer, "after", result_json(&res.after));
+	json_object_set_new(answer, "written_pages", json_integer((json_int_t)res.pages));
+	json_object_set_new(answer, "recovered", json_boolean(res.recovered));
+	json_object_set_new(answer, "dry_run", json_boolean(dry_run));
+	return answer_with(answer, ret_ok);
 }
 
 int admin_check(struct admin_request *r, json_t **ret_ok)

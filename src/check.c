@@ -206,10 +206,16 @@ static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **r
 	const struct le16 *count = meta ? d->page_count : d->count;
 	struct zone *z = zone_new(meta, meta ? ZONE_TWINS : c->g.zone_blocks);
 
+	if (z && c->repair && !(z->refs = calloc(2 * (size_t)z->units, sizeof *z->refs))) {
+		free(z);
+		z = NULL;
+	}
 	if (!z)
 		return fail(-ENOMEM, "out of memory");
 	for (unsigned i = 0; i < z->units; i++) {
 		z->left[i] = get16(count[i]);
+		if (z->refs)
+			z->refs[z->units + i] = get16(count[i]);
 		if (z->left[i] == 1)
 			z->single[i / 8] |= (uint8_t)(1u << i % 8);
 		if (meta)
@@ -229,11 +235,18 @@ static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said,
 	uint64_t page = summary_page(&c->g, group) + i;
 	struct group *gr = &c->group[group];
 	struct disk_zone *d = check_buffer(c, 2);
+	bool rebuilt = false;
 	int got;
 
 	if (!slot_written(slot))
 		return 0;
 	got = read_table(c, page, slot, PAGE_ZONE, d);
+	if (got == 0 && c->repair) {
+		rebuilt = true;
+		got = repair_zone_page(c, page, said, d);
+		if (got == 0)
+			got = 1;
+	}
 	if (got == 0)
 		gr->zone[i] = &zone_unknown;
 	if (got <= 0)
@@ -246,7 +259,10 @@ static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said,
 			    said & 0xfff);
 	if (get16(d->type) != ZONE_DATA && get16(d->type) != ZONE_META)
 		return 0;
-	return keep_zone(c, d, &gr->zone[i]);
+	got = keep_zone(c, d, &gr->zone[i]);
+	if (!got)
+		gr->zone[i]->rebuilt = rebuilt;
+	return got;
 }
 
 /* The sums in the group table are those of the summary. */
@@ -292,6 +308,11 @@ static int load_group(struct check *c, uint64_t group, const struct disk_group *
 	if (!slot_written(d->slot))
 		return 0;
 	got = read_table(c, summary_page(&c->g, group), d->slot, PAGE_SUMMARY, s);
+	if (got == 0 && c->repair) {
+		got = repair_summary(c, group, s);
+		if (got == 0)
+			got = 1;
+	}
 	gr->unknown = got == 0;
 	if (got <= 0)
 		return got;
@@ -336,10 +357,15 @@ static int load_groups_page(struct check *c, uint64_t first)
 	for (uint64_t i = 0; i < GROUPS_PER_PAGE; i++) {
 		int err;
 
-		if (i < n && got == 0)
-			c->group[first + i].unknown = true;
-		if (got == 0)
+		if (i < n && got == 0 && c->repair) {
+			err = repair_group(c, first + i, &p->group[i]);
+			if (err)
+				return err;
+		} else if (got == 0) {
+			if (i < n)
+				c->group[first + i].unknown = true;
 			continue;
+		}
 		if (i >= n) {
 			if (slot_written(p->group[i].slot))
 				check_found(c, COWBD_DAMAGE, get64(p->h.offset),
@@ -408,6 +434,7 @@ static int load_dying(struct check *c)
 		got = read_table(c, dying_page(i), slot, PAGE_DYING, check_buffer(c, 0));
 		if (got < 0)
 			return got;
+		c->dying_lost |= got == 0;
 		if (got)
 			keep_dying(c, check_buffer(c, 0), &ended);
 	}
@@ -447,15 +474,13 @@ static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
 	}
 }
 
-static int find_leaks_of(struct check *c, const struct zone *z, uint64_t zone)
+static int find_leaks_of(struct check *c, struct zone *z, uint64_t zone)
 {
 	find_leaks(c, z, zone);
 	return 0;
 }
 
-/* Calls visit for every zone in use, until it fails. */
-static int each_zone(struct check *c,
-		     int (*visit)(struct check *, const struct zone *, uint64_t zone))
+int check_each_zone(struct check *c, int (*visit)(struct check *, struct zone *, uint64_t zone))
 {
 	int err = 0;
 
@@ -472,11 +497,11 @@ static int check_left(struct check *c)
 	int err;
 
 	check_set_who(c, "metadata");
-	err = each_zone(c, check_sums);
+	err = check_each_zone(c, check_sums);
 	if (err)
 		return err;
 	if (!c->blind)
-		return each_zone(c, find_leaks_of);
+		return check_each_zone(c, find_leaks_of);
 	check_found(c, COWBD_NOTE, NOWHERE,
 		    "leaks were not looked for: what the lost pages name is not known");
 	return 0;
@@ -510,19 +535,33 @@ static int check_all(struct check *c)
 	return check_journal(c);
 }
 
-static void check_free(struct check *c)
+struct zone *check_zone_of(const struct check *c, uint64_t zone)
+{
+	const struct group *gr = &c->group[zone_group(&c->g, zone)];
+
+	return gr->zone ? gr->zone[zone_index(&c->g, zone)] : NULL;
+}
+
+void check_fini(struct check *c)
 {
 	for (uint64_t n = 0; c->group && n < c->g.groups; n++) {
 		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++)
-			if (c->group[n].zone[i] != &zone_unknown)
+			if (c->group[n].zone[i] && c->group[n].zone[i] != &zone_unknown) {
+				free(c->group[n].zone[i]->refs);
 				free(c->group[n].zone[i]);
+			}
 		free(c->group[n].zone);
 	}
 	free(c->group);
 	free(c->dying);
 	free(c->object);
 	free(c->buffer);
-	free(c);
+}
+
+int check_run(struct check *c)
+{
+	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFERS + AHEAD_PAGES) * PAGE_BYTES);
+	return c->buffer ? check_all(c) : fail(-ENOMEM, "out of memory");
 }
 
 int check_store(struct store *s, const struct cowbd_check_options *opt,
@@ -535,10 +574,10 @@ int check_store(struct store *s, const struct cowbd_check_options *opt,
 		return fail(-ENOMEM, "out of memory");
 	c->store = s;
 	c->opt = opt;
-	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFERS + AHEAD_PAGES) * PAGE_BYTES);
-	err = c->buffer ? check_all(c) : fail(-ENOMEM, "out of memory");
+	err = check_run(c);
 	if (!err)
 		*ret_result = c->result;
-	check_free(c);
+	check_fini(c);
+	free(c);
 	return err;
 }

@@ -16,4 +16,10 @@
 int check_store(struct store *s, const struct cowbd_check_options *opt,
 		struct cowbd_check_result *ret_result) MUST_CHECK;
 
+/* Mends what the newest superblock of s names, and says through opt->report what it did and what is lost. dry_run: only says.
+ * *ret_pages: written.  -EUCLEAN: it can't be mended, nothing was written.  For a pool in which check_store found
+ * something.  Memory: as check_store and six bytes a page and block more. (repair.c) */
+int repair_store(struct store *s, const struct cowbd_check_options *opt, bool dry_run,
+		 uint64_t *ret_pages) MUST_CHECK;
+
 #endif

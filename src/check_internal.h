@@ -25,6 +25,8 @@ struct zone {
 	uint8_t *single;           /* bit map: the count is 1 */
 	struct le32 *slot;         /* [units] metadata: current slots */
 	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
+	uint32_t *refs;            /* [2 * units] repair: references found; what the counts were */
+	bool rebuilt; /* repair: its page was lost, slots are those of the newest copies */
 };
 
 /* Stands for a zone whose page can't be read. */
@@ -58,6 +60,7 @@ struct check {
 	size_t objects, objects_room;
 	struct dying *dying; /* [DYING_MAX] */
 	size_t ndying;
+	bool dying_lost;                  /* a page of it */
 	uint8_t *buffer;                  /* BUFFERS pages, aligned */
 	char who[2 * NAME_BYTES_MAX + 2]; /* what findings are about */
 	bool blind;                       /* some page was lost: leaks can't be told */
@@ -66,6 +69,10 @@ struct check {
 		unsigned n;
 	} ahead;                 /* pages read ahead, in the buffers from BUFFERS on */
 	uint64_t visited, total; /* map and catalog pages */
+
+	struct repair *repair; /* NULL: only looks */
+	bool bad;              /* repair: the last reference leads nowhere */
+	bool unmarked;         /* repair: it is not marked as shared, and the thing is */
 };
 
 /* How something is named, and where. */
@@ -106,9 +113,36 @@ int check_objects(struct check *c) MUST_CHECK;
 int check_dying(struct check *c) MUST_CHECK;
 
 /* The pages of checksums that a zone names.  0 or -ENOMEM. */
-int check_sums(struct check *c, const struct zone *z, uint64_t zone) MUST_CHECK;
+int check_sums(struct check *c, struct zone *z, uint64_t zone) MUST_CHECK;
 
 /* Batches after the checkpoint.  0 or -ENOMEM. */
 int check_journal(struct check *c) MUST_CHECK;
+
+/* ---- for repair.c ---- */
+
+/* All of it, into c, which is zero but for store, opt, repair. */
+int check_run(struct check *c) MUST_CHECK;
+void check_fini(struct check *c);
+
+/* Calls visit for every zone in use, until it fails. */
+int check_each_zone(struct check *c,
+		    int (*visit)(struct check *, struct zone *, uint64_t zone)) MUST_CHECK;
+struct zone *check_zone_of(const struct check *c, uint64_t zone);
+void check_who_object(struct check *c, const struct object *o);
+
+/* A page that repair has changed: true, with its content. */
+bool repair_patched(const struct check *c, uint64_t page, void *buf);
+/* The page of a zone, of a group's summary, of the table of groups is lost: what is below tells
+ * what it must have said.  0 or -ENOMEM. */
+int repair_zone_page(struct check *c, uint64_t page, unsigned said, struct disk_zone *d) MUST_CHECK;
+int repair_summary(struct check *c, uint64_t group, struct disk_summary *s) MUST_CHECK;
+int repair_group(struct check *c, uint64_t group, struct disk_group *d) MUST_CHECK;
+/* References of the round before to a unit. */
+uint32_t repair_known(const struct check *c, uint64_t zone, unsigned unit);
+/* What the last reference, entry i of a page, needs. */
+int repair_entry(struct check *c, uint64_t page, const struct disk_map *m, unsigned i) MUST_CHECK;
+int repair_root(struct check *c, const struct object *o) MUST_CHECK;
+/* A page of the catalog is lost. */
+void repair_hopeless(struct check *c);
 
 #endif

@@ -22,6 +22,12 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 	unsigned i = zone_index(&c->g, zone), unit;
 	struct zone *z = gr->zone ? gr->zone[i] : NULL;
 
+	c->bad = c->unmarked = false;
+	if (c->repair && (gr->unknown || !z || z == &zone_unknown || z->meta != meta ||
+			  z->refs[number % z->units] == COUNT_MAX)) {
+		c->bad = true;
+		return NULL;
+	}
 	if (gr->unknown || z == &zone_unknown) {
 		check_found(c, COWBD_DAMAGE, ref->offset,
 			    "names %s %" PRIu64 " in zone %" PRIu64 ", of which nothing "
@@ -39,6 +45,10 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		return NULL;
 	}
 	unit = (unsigned)(number % z->units);
+	if (c->repair) {
+		z->refs[unit]++;
+		c->unmarked = !ref->shared && repair_known(c, zone, unit) > 1;
+	}
 	if (z->left[unit] == 0)
 		check_found(c, COWBD_DAMAGE, ref->offset,
 			    "names %s %" PRIu64 ", which has more references than its "
@@ -125,12 +135,20 @@ static int enter(struct check *c, const struct reference *ref, enum page_kind ki
 	int got;
 
 	z = check_refer(c, ref, true, &unit);
+	if (!z && c->repair && kind != PAGE_MAP)
+		repair_hopeless(c);
 	if (!z)
 		return 0;
 	if (z->place[unit]) {
 		uint64_t differ = z->place[unit] ^ code;
 
-		if (first == FIRST_UNKNOWN ? differ & 0xff : differ)
+		c->bad = first == FIRST_UNKNOWN ? differ & 0xff : differ;
+		if (c->bad && c->repair) {
+			z->refs[unit]--;
+			if (kind != PAGE_MAP)
+				repair_hopeless(c);
+		}
+		if (c->bad)
 			check_found(c, COWBD_DAMAGE, ref->offset,
 				    "names page %" PRIu64 ", which is used at another "
 				    "place too",
@@ -143,6 +161,13 @@ static int enter(struct check *c, const struct reference *ref, enum page_kind ki
 	if (got && first == FIRST_UNKNOWN)
 		code = place_code(kind, level, get64(((struct disk_map *)buf)->first));
 	z->place[unit] = code;
+	if (got == 0 && c->repair) { /* who names it at the place where it is right may come yet */
+		z->place[unit] = 0;
+		z->refs[unit]--;
+		c->bad = true;
+		if (kind != PAGE_MAP)
+			repair_hopeless(c);
+	}
 	c->result.pages += got > 0;
 	c->visited++;
 	check_progress(c, false);
@@ -194,6 +219,8 @@ static int walk_map(struct check *c, const struct reference *ref, unsigned level
 	const struct disk_map *m = check_buffer(c, level);
 	int err = enter(c, ref, PAGE_MAP, level, first, check_buffer(c, level));
 
+	bool own_unmarked = c->unmarked;
+
 	if (err <= 0)
 		return err;
 	first = get64(m->first);
@@ -205,14 +232,21 @@ static int walk_map(struct check *c, const struct reference *ref, unsigned level
 			read_entries_ahead(c, m, i);
 		if (child.number == 0)
 			continue;
-		if (beyond(first, level, i, limit))
+		c->bad = c->unmarked = false;
+		if (beyond(first, level, i, limit)) {
+			c->bad = true;
 			check_found(c, COWBD_DAMAGE, child.offset,
 				    "entry %u is beyond the end of any volume", i);
-		else if (level == 0)
+		} else if (level == 0) {
 			(void)check_refer(c, &child, false, &unit);
-		else
+		} else {
 			err = walk_map(c, &child, level - 1, first_below(first, level, i));
+		}
+		if (err >= 0 && c->repair && (c->bad || c->unmarked))
+			err = repair_entry(c, ref->number, m, i);
 	}
+	c->bad = false;
+	c->unmarked = own_unmarked;
 	return err < 0 ? err : 0;
 }
 
@@ -330,7 +364,7 @@ static const struct object *find_object(const struct check *c, uint64_t id)
 }
 
 /* What follows is about o. */
-static void set_who_object(struct check *c, const struct object *o)
+void check_who_object(struct check *c, const struct object *o)
 {
 	const struct object *volume = o->kind == OBJECT_SNAPSHOT ? find_object(c, o->volume) : NULL;
 
@@ -367,7 +401,7 @@ static void check_names(struct check *c, const struct object **order)
 	for (size_t i = 0; i < c->objects; i++) {
 		const struct object *o = order[i], *volume = NULL;
 
-		set_who_object(c, o);
+		check_who_object(c, o);
 		if (i && by_name(&order[i - 1], &order[i]) == 0)
 			check_found(c, COWBD_DAMAGE, o->offset,
 				    "objects %" PRIu64 " and %" PRIu64 " have one name",
@@ -440,8 +474,10 @@ static int walk_objects(struct check *c, const struct object **order)
 
 		if (root.number == 0)
 			continue;
-		set_who_object(c, o);
+		check_who_object(c, o);
 		err = walk_map(c, &root, o->depth - 1u, 0);
+		if (!err && c->repair && (c->bad || c->unmarked))
+			err = repair_root(c, o);
 		if (!err && (!before || (before->root & ENTRY_NUMBER) != root.number ||
 			     before->size != o->size))
 			err = check_end(c, o);
@@ -476,6 +512,8 @@ int check_dying(struct check *c)
 		};
 		int err = walk_map(c, &root, c->dying[i].level, FIRST_UNKNOWN);
 
+		if (c->repair && c->bad)
+			c->dying[i].page = 0;
 		if (err < 0)
 			return err;
 	}
@@ -485,7 +523,7 @@ int check_dying(struct check *c)
 /* ---- pages of checksums ---------------------------------------------------- */
 
 /* Page k of the checksums of a zone. */
-static int check_sums_page(struct check *c, const struct zone *of, uint64_t zone, unsigned k)
+static int check_sums_page(struct check *c, struct zone *of, uint64_t zone, unsigned k)
 {
 	uint64_t first = zone * c->g.zone_blocks + k * SUMS_PER_PAGE, offset;
 	struct disk_sums *s = check_buffer(c, BUFFER_OTHER);
@@ -496,6 +534,8 @@ static int check_sums_page(struct check *c, const struct zone *of, uint64_t zone
 	int err;
 
 	z = check_refer(c, &ref, true, &unit);
+	if (!z && c->repair)
+		of->sums[k] = 0;
 	if (!z)
 		return 0;
 	offset = page_offset(ref.number, slot_which(z->slot[unit]));
@@ -509,6 +549,11 @@ static int check_sums_page(struct check *c, const struct zone *of, uint64_t zone
 	if (err == -ENOMEM)
 		return err;
 	c->result.pages += err == 0;
+	if (c->repair && (err || get64(s->first) != first)) { /* the next scrub makes them anew */
+		of->sums[k] = 0;
+		of->rebuilt = true;
+		z->refs[unit]--;
+	}
 	if (err)
 		check_found(c, COWBD_DAMAGE, offset, "%s", error_message());
 	else if (get64(s->first) != first)
@@ -518,7 +563,7 @@ static int check_sums_page(struct check *c, const struct zone *of, uint64_t zone
 	return 0;
 }
 
-int check_sums(struct check *c, const struct zone *z, uint64_t zone)
+int check_sums(struct check *c, struct zone *z, uint64_t zone)
 {
 	for (unsigned k = 0; k < SUMS_PAGES; k++) {
 		int err = z->sums[k] ? check_sums_page(c, z, zone, k) : 0;

@@ -58,6 +58,8 @@ int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_
 	const struct disk_page *h = buf;
 	int err = 0;
 
+	if (c->repair && repair_patched(c, page, buf))
+		return 0;
 	if (!take_ahead(c, offset, buf))
 		err = store_read(c->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
 	if (!err)

@@ -292,7 +292,13 @@ COWBD_PUBLIC int cowbd_extents(struct cowbd_client *c, uint64_t len, uint64_t of
 
 /* ---- check ------------------------------------------------------------------------- */
 
-enum cowbd_damage_kind { COWBD_DAMAGE = 1, COWBD_LEAK = 2, COWBD_NOTE = 3 };
+enum cowbd_damage_kind {
+	COWBD_DAMAGE = 1,
+	COWBD_LEAK = 2,
+	COWBD_NOTE = 3,
+	COWBD_REPAIR = 4, /* what repair does */
+	COWBD_LOST = 5,   /* data that repair could not save */
+};
 
 struct cowbd_check_options {
 	/* Each finding: kind, object it concerns ("" none), offset in the pool (bytes, UINT64_MAX none), sentence. */
@@ -318,6 +324,18 @@ COWBD_PUBLIC int cowbd_check(const char *path, const struct cowbd_check_options 
  * several times, since too much changed. */
 COWBD_PUBLIC int cowbd_check_pool(struct cowbd_pool *p, const struct cowbd_check_options *opt,
 				  struct cowbd_check_result *ret_result) COWBD_CHECK;
+
+struct cowbd_repair_result {
+	struct cowbd_check_result before, after; /* after: zero with dry_run */
+	uint64_t pages;                          /* written (or to be) */
+	bool recovered;                          /* the journal was replayed first */
+};
+
+/* Repairs the pool at path, which nobody has open: the findings before, what is done, what is lost, the findings
+ * after.  A pool without damage and leaks is left alone.  Killed anywhere, it is no worse than before.  dry_run: says what it would
+ * do.  -EUCLEAN: it can't be repaired, nothing was changed. */
+COWBD_PUBLIC int cowbd_repair(const char *path, bool dry_run, const struct cowbd_check_options *opt,
+			      struct cowbd_repair_result *ret_result) COWBD_CHECK;
 
 #ifdef __cplusplus
 }

@@ -66,6 +66,7 @@ engine_sources = \
 	src/rangelock.c \
 	src/rangelock.h \
 	src/reclaim.c \
+	src/repair.c \
 	src/recover.c \
 	src/space.c \
 	src/space.h \

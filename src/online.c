@@ -138,3 +138,60 @@ int cowbd_check(const char *path, const struct cowbd_check_options *opt,
 	store_close(s);
 	return r;
 }
+
+/* ---- repair ------------------------------------------------------------------------------- */
+
+/* Replays what the last session left; a pool that can't be opened is repaired as its checkpoint is. */
+static int recover_first(const char *path, bool dry_run, const struct cowbd_check_options *opt,
+			 struct store **s, bool *ret_recovered)
+{
+	struct cowbd_pool *p;
+	struct disk_super super;
+	char note[256];
+	int r = super_read(*s, &super, note, sizeof note);
+
+	if (r < 0 || get32(super.flags) & SUPER_CLEAN || dry_run)
+		return 0;
+	store_close(*s);
+	*s = NULL;
+	r = cowbd_open(path, NULL, &p);
+	if (r == 0)
+		r = cowbd_close(p);
+	*ret_recovered = r == 0;
+	if (r == -EBUSY || r == -ENOMEM)
+		return r;
+	if (r < 0 && opt && opt->report)
+		opt->report(opt->opaque, COWBD_NOTE, "", UINT64_MAX,
+			    "the journal can't be replayed before the repair; the next opening "
+			    "replays it");
+	return store_file_open(path, 0, 0, s);
+}
+
+static int repair_opened(struct store *s, bool dry_run, const struct cowbd_check_options *opt,
+			 struct cowbd_repair_result *result)
+{
+	int r = repair_store(s, opt, dry_run, &result->pages);
+
+	return r < 0 || dry_run ? r : check_store(s, opt, &result->after);
+}
+
+int cowbd_repair(const char *path, bool dry_run, const struct cowbd_check_options *opt,
+		 struct cowbd_repair_result *ret_result)
+{
+	struct cowbd_repair_result result = {.recovered = false};
+	struct store *s;
+	int r = store_file_open(path, dry_run ? STORE_OPEN_READ_ONLY : 0, 0, &s);
+
+	if (r < 0)
+		return r;
+	r = check_store(s, opt, &result.before);
+	if (r == 0 && (result.before.damages || result.before.leaks)) {
+		r = recover_first(path, dry_run, opt, &s, &result.recovered);
+		if (r == 0)
+			r = repair_opened(s, dry_run, opt, &result);
+	}
+	store_close(s);
+	if (r == 0)
+		*ret_result = result;
+	return r;
+}

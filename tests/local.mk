@@ -21,6 +21,7 @@ unit_tests = \
 	tests/unit/test_pages \
 	tests/unit/test_rangelock \
 	tests/unit/test_recover \
+	tests/unit/test_repair \
 	tests/unit/test_space \
 	tests/unit/test_store \
 	tests/unit/test_store_file \
@@ -36,6 +37,7 @@ model_tests = \
 # Some of them again, with the tiny engine.
 tiny_tests = \
 	tests/unit/test_check_tiny \
+	tests/unit/test_repair_tiny \
 	tests/unit/test_format_tiny \
 	tests/unit/test_journal_tiny \
 	tests/unit/test_journal_random_tiny
@@ -117,6 +119,7 @@ script_tests = \
 	tests/cli/overcommit.sh \
 	tests/cli/permission.sh \
 	tests/cli/rename_resize.sh \
+	tests/cli/repair.sh \
 	tests/cli/rollback.sh \
 	tests/cli/serve.sh \
 	tests/cli/serve_daemon.sh \
@@ -235,6 +238,10 @@ tests_vm_writer_LDADD =
 tests_unit_test_check_tiny_SOURCES = tests/unit/test_check.c
 tests_unit_test_check_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_unit_test_check_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_unit_test_repair_tiny_SOURCES = tests/unit/test_repair.c
+tests_unit_test_repair_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_repair_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 tests_unit_test_format_tiny_SOURCES = tests/unit/test_format.c
 tests_unit_test_format_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
