@@ -50,7 +50,8 @@ crash_tests = \
 # Each call of the store fails in turn, on both engines.
 fault_tests = \
 	tests/fault/test_fault \
-	tests/fault/test_fault_tiny
+	tests/fault/test_fault_tiny \
+	tests/fault/test_short
 
 # Damaged and hostile metadata, on both engines.
 fuzz_tests = \
@@ -146,6 +147,8 @@ script_tests = \
 	tests/kill/cycles.sh \
 	tests/kill/fio.sh \
 	tests/kill/import.sh \
+	tests/kill/in_flight.sh \
+	tests/kill/repair.sh \
 	tests/kill/sees.sh \
 	tests/kill/tails.sh \
 	tests/nbd/burst.sh \
@@ -204,6 +207,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/unit/journal_testing.h \
 	tests/unit/pool_testing.h \
 	tests/unit/store_testing.h \
+	tests/lib/random.h \
 	tests/lib/run \
 	tests/lib/test.sh \
 	tests/reliability.json \
@@ -286,6 +290,7 @@ tests_crash_test_logwrites_SOURCES = \
 tests_crash_test_logwrites_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_test_logwrites_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
+tests_fault_test_short_LDFLAGS = -Wl,--wrap=preadv2,--wrap=pwritev2,--wrap=uring_start,--wrap=uring_finish
 tests_fault_test_fault_SOURCES = \
 	tests/fault/fault.h \
 	tests/fault/image.c \

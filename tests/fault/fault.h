@@ -14,6 +14,7 @@
 #define FAULT_H
 
 #include "../crash/oracle.h"
+#include "../lib/random.h"
 #include "pool.h"
 
 #define BLOCK 8192u
@@ -92,7 +93,6 @@ extern uint64_t images;
 
 const char *kind_name(unsigned kind);
 const char *site_name(void);
-uint64_t random_of(uint64_t *state);
 
 /* The store's calls go through here; unhooked_close ends that. */
 void hook(struct store *s);

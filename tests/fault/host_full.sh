@@ -87,6 +87,24 @@ fill_other || fill_other || fail "60 MB fit into a full host"
 healthy
 stop_server
 "$COWBD" check
+
+# a writer that may wait does, until the neighbour goes
+serve
+"$COWBD" create last 40M
+{
+	echo "connect a $(uri last)
+write a 0 20000000 8
+flush a" | talk
+} &
+writer=$!
+is_held() {
+	"$COWBD" status --json | grep -q '"held": [1-9]'
+}
+if [ -n "$(on_full_error)" ]; then
+	wait_for 20 is_held
+fi
 rm host/neighbour
-"$COWBD" create last 10M
+wait $writer || fail "the write was not resumed"
+healthy
+stop_server
 "$COWBD" check

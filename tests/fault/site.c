@@ -80,15 +80,6 @@ const char *kind_name(unsigned kind)
 	return kinds[kind].name;
 }
 
-uint64_t random_of(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 const char *site_name(void)
 {
 	static char name[80];

@@ -30,6 +30,7 @@
 
 #include <libnbd.h>
 
+#include "../lib/random.h"
 #include "ledger.h"
 
 #define WORKERS 8
@@ -67,11 +68,7 @@ __attribute__((format(printf, 1, 2))) static void violated(const char *fmt, ...)
 
 static uint32_t below(uint64_t *random, uint32_t n)
 {
-	uint64_t z = *random += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (uint32_t)((z ^ z >> 31) >> 8) % n;
+	return (uint32_t)(random_of(random) >> 8) % n;
 }
 
 static bool server_dies(int ms)
