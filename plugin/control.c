@@ -35,7 +35,7 @@
 #include "events.h"
 #include "rundir.h"
 
-#define PATIENCE_MS 30000
+#define PATIENCE_S 30
 #define LINGER_MS 1000
 #define PROGRESS_EVERY_MS 100
 #define STACK_BYTES (1u << 20)
@@ -64,6 +64,9 @@ struct request {
 	bool broken;         /* half a line may have been sent */
 };
 
+/* nbdkit -D cowbd.patience=SECONDS */
+NBDKIT_DLL_PUBLIC int cowbd_debug_patience;
+
 static struct cowbd_pool *pool;
 static const struct admin_host *host;
 static json_t *greeting;
@@ -76,6 +79,12 @@ static struct slot slots[CONTROL_MAX_CONNECTIONS];
 static bool stopping; /* under lock */
 
 /* ---- lines --------------------------------------------------------------------------- */
+
+/* [CTL-2], or what the debug flag says: so a test need not take as long. */
+static int64_t patience_s(void)
+{
+	return cowbd_debug_patience > 0 ? cowbd_debug_patience : PATIENCE_S;
+}
 
 static int64_t now_ms(void)
 {
@@ -226,7 +235,7 @@ static int read_line(struct reader *r, char **ret_line, size_t *ret_len)
 		if (r->used > CONTROL_MAX_LINE)
 			return -EMSGSIZE;
 		if (r->used && !deadline_ms)
-			deadline_ms = now_ms() + PATIENCE_MS;
+			deadline_ms = now_ms() + patience_s() * 1000;
 		if (!make_room(r))
 			return -ENOMEM;
 		err = wait_line(r, deadline_ms);
@@ -426,7 +435,7 @@ static void refuse(int fd, int err, const char *message, const char *hint)
 
 static void begin_connection(int fd)
 {
-	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	struct timeval patience = {.tv_sec = patience_s()};
 	struct slot *slot = find_slot();
 	pthread_attr_t attributes;
 	int err;
