@@ -10,7 +10,7 @@ packages_build="
 	libzstd-dev libnl-genl-3-dev libmount-dev libblkid-dev libsmartcols-dev uuid-dev
 	systemtap-sdt-dev"
 packages_quickstart="nbdkit libnbd-bin nbd-client fuse3 e2fsprogs mount util-linux"
-packages_test="clang clang-format shellcheck binutils fio qemu-utils procps xz-utils git jq
+packages_test="clang libclang-rt-dev clang-format gcovr valgrind shellcheck binutils fio qemu-utils procps xz-utils git jq
 	qemu-system-x86 busybox-static cpio kmod xfsprogs btrfs-progs fdisk dmsetup"
 packages_bench="python3 fio qemu-utils nbd-server xfsprogs btrfs-progs"
 

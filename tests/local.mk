@@ -157,7 +157,9 @@ script_tests = \
 	tests/nbd/control_limit.sh \
 	tests/nbd/control_lines.sh \
 	tests/nbd/control_mode.sh \
+	tests/nbd/control_slow.sh \
 	tests/nbd/control_user.sh \
+	tests/nbd/control_wild.sh \
 	tests/nbd/copy.sh \
 	tests/nbd/cut.sh \
 	tests/nbd/cut_busy.sh \
@@ -374,6 +376,23 @@ check-vm: all tests/vm/writer
 
 clean-local:
 	rm -rf tests/vm/cache tests/vm/*.console
+
+# The real nbdkit; with --enable-sanitize=address its plugin runs under AddressSanitizer and UBSan.
+check-nbd: all $(test_tools)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(filter tests/nbd/%,$(script_tests))'
+
+# Lines and branches of src/ that make check runs, in a build with --enable-coverage.  Figures for
+# scripts/reliability are the last lines; what is not covered is in coverage/index.html.
+coverage:
+	@test -n '$(COVERAGE_CFLAGS)' || { echo 'configure with --enable-coverage' >&2; exit 1; }
+	find . -name '*.gcda' -exec rm {} +
+	-$(MAKE) $(AM_MAKEFLAGS) -k check
+	mkdir -p coverage
+	gcovr -r '$(abs_top_srcdir)' --filter '$(abs_top_srcdir)/src/' --exclude-unreachable-branches \
+		--html-details coverage/index.html --json-summary coverage/summary.json .
+	@jq -r '"# Coverage of src/ (make coverage | scripts/reliability note coverage)", \
+		"< 90 % of lines", "= \(.line_percent) % of lines", "= \(.branch_percent) % of branches"' coverage/summary.json
+.PHONY: check-nbd coverage
 
 # Fuzzes each target for FUZZ_SECONDS with clang's libFuzzer: see tests/fuzz/run.sh.
 fuzz:
