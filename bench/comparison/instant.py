@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 
-from .machine import GIB, MIB, die_with_parent
+from .machine import GIB, MIB, Failed, die_with_parent
 from .peers import Cowbd
 from .report import median, ms
 
@@ -42,10 +42,12 @@ class Pool(Cowbd):
     def spawn(self, *args):
         """As run by a shell: only the start and the end of the command are timed."""
         args = [self.bench.program("cli/cowbd")] + [str(a) for a in args]
-        null = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+        log = os.path.join(self.bench.run_dir, "command.log")  # names, and the note that volumes promise much
+        null = [(os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)]
         _, status = os.waitpid(os.posix_spawn(args[0], args, self.spawn_environment, file_actions=null), 0)
         if status != 0:
-            raise RuntimeError(" ".join(args))
+            with open(log) as f:
+                raise Failed("%s: %s" % (" ".join(args), f.read().strip()))
 
     def serve(self, threads):
         super().serve(threads)
