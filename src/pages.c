@@ -336,6 +336,20 @@ void pages_unclaim(struct pages *p, uint64_t no)
 		page->claimed = false;
 }
 
+static int verify_slot(const struct pages *p, uint64_t no, enum page_kind kind, struct le32 slot,
+		       const void *buf)
+{
+	uint64_t offset = page_offset(no, slot_which(slot));
+	const struct disk_page *h = buf;
+
+	if (get32(slot_make(slot_which(slot), get64(h->checksum))) != get32(slot)) /* [PAGES-3] */
+		return fail(-EBADMSG,
+			    "%s page %" PRIu64 " at offset %" PRIu64
+			    " isn't the one that was committed; run cowbd check",
+			    page_kind_name(kind), no, offset);
+	return page_check(buf, kind, p->super->uuid, offset, p->geo);
+}
+
 /* Reads and verifies one slot of a page. */
 static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct le32 slot, void *buf)
 {
@@ -352,14 +366,7 @@ static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct l
 		return 0;
 	}
 	r = store_read(p->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
-	if (r < 0)
-		return r;
-	if (get32(slot_make(slot_which(slot), get64(h->checksum))) != get32(slot)) /* [PAGES-3] */
-		return fail(-EBADMSG,
-			    "%s page %" PRIu64 " at offset %" PRIu64
-			    " isn't the one that was committed; run cowbd check",
-			    page_kind_name(kind), no, offset);
-	return page_check(buf, kind, p->super->uuid, offset, p->geo);
+	return r < 0 ? r : verify_slot(p, no, kind, slot, buf);
 }
 
 /* Puts what was read into the cache, unless it changed hands meanwhile: 0, or -EAGAIN to look again. */
@@ -457,6 +464,35 @@ static int fill(struct pages *p, uint64_t no, enum page_kind kind, unsigned dept
 		if (r != -EAGAIN)
 			return r;
 	}
+}
+
+void pages_prefetch(struct pages *p, const uint64_t *no, unsigned n, enum page_kind kind)
+{
+	CLEANUP_FREE uint8_t *buf = aligned_alloc(PAGE_BYTES, PAGES_PREFETCH * PAGE_BYTES);
+	struct store_io io[PAGES_PREFETCH];
+	struct iovec iov[PAGES_PREFETCH];
+	struct le32 slot[PAGES_PREFETCH];
+	uint64_t found[PAGES_PREFETCH];
+	unsigned k = 0;
+	bool cached;
+
+	assert(n <= PAGES_PREFETCH);
+	for (unsigned i = 0; buf && i < n; i++) {
+		if (slot_of_missing(p, no[i], &slot[k], &cached) < 0 || cached ||
+		    !slot_written(slot[k]))
+			continue;
+		iov[k] = (struct iovec){buf + k * PAGE_BYTES, PAGE_BYTES};
+		io[k] = (struct store_io){STORE_DIRECT, page_offset(no[i], slot_which(slot[k])),
+					  &iov[k], 1, 0};
+		found[k++] = no[i];
+	}
+	if (k < 2) /* one is for pages_fill */
+		return;
+	(void)!store_submit(p->store, io, k);
+	for (unsigned i = 0; i < k; i++)
+		if (io[i].result == 0 &&
+		    verify_slot(p, found[i], kind, slot[i], iov[i].iov_base) == 0)
+			(void)!insert_read(p, found[i], kind, slot[i], iov[i].iov_base);
 }
 
 int pages_fill(struct pages *p)

@@ -90,6 +90,11 @@ int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **r
 /* Brings in what the last pages_get of this thread missed, parents too.  No lock held. -EBADMSG, -EUCLEAN, -EIO. */
 int pages_fill(struct pages *p) MUST_CHECK;
 
+/* Brings in those of n pages that are missing and whose parents are cached, all at once.  A hint: what fails
+ * here fails in pages_fill.  No lock held. */
+#define PAGES_PREFETCH 64u
+void pages_prefetch(struct pages *p, const uint64_t *no, unsigned n, enum page_kind kind);
+
 /* Get, filling as needed, with no lock held; takes it shared if 0 is returned (the caller unlocks). */
 int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind,
 		     struct page **ret_page) MUST_CHECK;

@@ -108,6 +108,50 @@ static int step(struct engine *e)
 	return r < 0 ? r : 1;
 }
 
+/* Numbers of the children of a cached page that come next, at most PAGES_PREFETCH in all.  Lock held. */
+static void add_children(struct engine *e, uint64_t page_no, uint64_t *no, unsigned *n)
+{
+	struct page *page;
+
+	if (pages_get(e->pages, page_no, PAGE_MAP, &page) < 0)
+		return;
+	const struct disk_map *m = page->data;
+
+	if (get16(m->level) == 0)
+		return;
+	for (unsigned i = MAP_FANOUT; i-- > 0 && *n < PAGES_PREFETCH;)
+		if (get48(m->entry[i]))
+			no[(*n)++] = entry_number(get48(m->entry[i]));
+}
+
+/* The pages that come next are read together, not one by one: children of the youngest pages of the list, which
+ * are one below the other, then theirs, since in a sparse map each has few. */
+static void read_ahead(struct engine *e)
+{
+	uint64_t child[PAGES_PREFETCH], below[PAGES_PREFETCH];
+	uint64_t durable = journal_durable_seq(e->journal);
+	unsigned n = 0, nbelow = 0;
+	struct page *page;
+
+	metalock_shared(&e->lock);
+	for (unsigned i = e->ndying, looked = 0; i-- > 0 && n < PAGES_PREFETCH && looked < 16;
+	     looked++)
+		if (e->dying_seq[i] <= durable)
+			add_children(e, dying_get(e, i).page, child, &n);
+	if (n && pages_get(e->pages, child[0], PAGE_MAP, &page) == 0)
+		n = 0; /* the next one is here: no hurry */
+	metalock_drop(&e->lock);
+	if (!n)
+		return;
+	pages_prefetch(e->pages, child, n, PAGE_MAP);
+	metalock_shared(&e->lock);
+	for (unsigned i = 0; i < n; i++)
+		add_children(e, child[i], below, &nbelow);
+	metalock_drop(&e->lock);
+	if (nbelow)
+		pages_prefetch(e->pages, below, nbelow, PAGE_MAP);
+}
+
 int reclaim_some(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
@@ -117,6 +161,7 @@ int reclaim_some(struct cowbd_pool *p)
 	if (r < 0)
 		return r;
 	do {
+		read_ahead(e);
 		metalock_exclusive(&e->lock);
 		r = 1;
 		for (unsigned i = 0; i < STEPS_A_HOLD && r > 0; i++) {
