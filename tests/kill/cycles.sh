@@ -61,8 +61,15 @@ init_is_killed() {
 	[ "$left" = "$TEST_DIR/other* $TEST_DIR/.other*" ] || fail "init left behind: $left"
 }
 
-new_pool --size 1G --journal-size 4M
-serve cache=1M
+draw 3
+KILL_BLOCK=$((4096 << (2 * drawn)))
+export KILL_BLOCK
+draw 3
+direct=direct=off
+[ "$drawn" -ne 0 ] || direct=direct=on
+echo "block size $KILL_BLOCK, $direct"
+new_pool --size 1G --journal-size 8M --block-size $KILL_BLOCK
+serve cache=1M $direct
 tail=$(tail_path)
 [ -e "$tail" ] || skip "there is no tail here: $tail"
 cycle=0
@@ -96,7 +103,7 @@ while [ $cycle -lt "$cycles" ]; do
 		writer count kills_in_recovery
 		recoveries=$((recoveries - 1))
 	done
-	serve cache=1M $more
+	serve cache=1M $direct $more
 	writer verify "$sock" $mode
 	tail=$(tail_path)
 	"$COWBD" check >check.out 2>&1 || fail "cycle $cycle of seed $seed: $(cat check.out)"

@@ -4,6 +4,7 @@
  *
  *	writer run LEDGER SOCKET PID SEED	writes, and changes names and snapshots by the command, until PID is dead
  *	writer verify LEDGER SOCKET killed|lost	compares all that is served with the ledger; the next cycle begins
+ *					$KILL_BLOCK: the pool's block size, 4096 to 131072
  *	writer count LEDGER WHAT		adds one to a total: kills, kills_in_recovery ...
  *	writer report LEDGER			prints the totals for scripts/reliability
  *
@@ -46,7 +47,8 @@ extern char **environ;
 
 static struct ledger *ledger;
 static const char *socket_path;
-static int server = -1; /* pidfd */
+static uint32_t block = 8; /* sectors; what a trim clears for sure */
+static int server = -1;    /* pidfd */
 static atomic_bool over, bad;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -118,11 +120,11 @@ struct worker {
 static bool take_range(struct worker *w, uint32_t align, uint32_t *ret_first, uint32_t *ret_n)
 {
 	static const uint32_t lengths[] = {1, 2, 7, 8, 8, 8, 8, 16, 24, 64, 128, MOST};
-	uint32_t n = lengths[below(&w->random, sizeof lengths / sizeof lengths[0])];
-	uint32_t first = below(&w->random, SECTORS - n + 1) / align * align;
+	uint32_t n = lengths[below(&w->random, sizeof lengths / sizeof lengths[0])], first;
 	bool taken = false;
 
 	n = (n + align - 1) / align * align;
+	first = below(&w->random, SECTORS - n + 1) / align * align;
 	if (n % 8 == 0 && below(&w->random, 4))
 		first = first / 8 * 8;
 	pthread_mutex_lock(&lock);
@@ -176,7 +178,7 @@ static void clear_some(struct worker *w)
 	uint32_t first, n, op, flags = fua ? LIBNBD_CMD_FLAG_FUA : 0;
 	int r;
 
-	if (!take_range(w, trim ? 8 : 1, &first, &n))
+	if (!take_range(w, trim ? block : 1, &first, &n))
 		return;
 	op = ledger_ask(ledger, OP_CLEAR, w->object, first, n, fua);
 	if (op == NONE) {
@@ -857,6 +859,8 @@ int main(int argc, char **argv)
 	if (argc > 2 && !(ledger = ledger_open(argv[2])))
 		return 1;
 	socket_path = argc > 3 ? argv[3] : "";
+	if (getenv("KILL_BLOCK"))
+		block = (uint32_t)atoi(getenv("KILL_BLOCK")) / SECTOR;
 	if (argc == 6 && strcmp(verb, "run") == 0)
 		return run(atoi(argv[4]), strtoull(argv[5], NULL, 10));
 	if (argc == 5 && strcmp(verb, "verify") == 0)
