@@ -219,12 +219,28 @@ int disk_info(struct session *s, const char *name, json_t **ret_object)
 									 : DONE;
 }
 
+/* What could not be written must not look as if it could: errors would be tried again for minutes. */
+static int pool_is_read_only(struct session *s, bool *ret)
+{
+	SCOPED_JSON json_t *status = NULL;
+
+	if (session_call(s, "status", NULL, NULL, NULL, &status) < 0)
+		return session_complain(s);
+	*ret = json_is_true(json_object_get(status, "read_only"));
+	return DONE;
+}
+
 int attach_prepare(struct session *s, json_t *object, struct attach *ret)
 {
 	const char *kind = json_string_value(json_object_get(object, "kind"));
 	bool snapshot = kind && strcmp(kind, "snapshot") == 0;
 	uint64_t size = (uint64_t)json_integer_value(json_object_get(object, "size"));
+	bool read_only = false;
+	int status;
 
+	status = pool_is_read_only(s, &read_only);
+	if (status)
+		return status;
 	ret->s = s;
 	ret->name = json_string_value(json_object_get(object, "name"));
 	ret->id = (uint64_t)json_integer_value(json_object_get(object, "id"));
@@ -235,7 +251,7 @@ int attach_prepare(struct session *s, json_t *object, struct attach *ret)
 	if (size % ret->sector_bytes)
 		return complain("%s has %" PRIu64 " bytes, which is no multiple of a sector of %u",
 				ret->name, size, ret->sector_bytes);
-	ret->read_only |= snapshot;
+	ret->read_only |= snapshot || read_only;
 	ret->copy = snapshot || json_is_true(json_object_get(object, "ephemeral"));
 	return DONE;
 }

@@ -261,9 +261,12 @@ int cmd_uri(const struct call *c)
 		status = session_address(&s, c->words[0], &a);
 	if (!status) /* a URI of nothing helps nobody */
 		status = get_info(&s, c->words[0], &ok);
+	if (!status)
+		status = make_lines(&s, ok, &answer);
 	status = session_close(&s, status);
 	if (!status && c->opt[OPT_JSON]) {
-		answer = json_pack("{s:s, s:s?}", "uri", a.uri, "socket", a.socket);
+		json_object_set_new(answer, "socket",
+				    a.socket ? json_string(a.socket) : json_null());
 		status = print_json(answer);
 	} else if (!status) {
 		printf("%s\n", a.uri);

@@ -184,6 +184,7 @@ script_tests = \
 	tests/nbd/odd_requests.sh \
 	tests/nbd/parameters.sh \
 	tests/nbd/qemu.sh \
+	tests/nbd/qemu_reconnect.sh \
 	tests/nbd/read_only.sh \
 	tests/nbd/sigterm.sh \
 	tests/nbd/sigterm_busy.sh \

@@ -38,6 +38,22 @@ for what in new@s 'new --readonly'; do
 	cowbd detach "$device"
 done
 
+# by TCP, which the loop device survives as well
+cowbd stop
+cowbd serve --daemon --tcp 127.0.0.1:$((20000 + $$ % 20000)) >/dev/null
+device=$(cowbd attach new)
+dd if="$device" bs=1000000 count=1 iflag=fullblock status=none | cmp - data
+cowbd detach new
+cowbd stop
+
+# a pool that is served read-only
+cowbd serve --daemon --readonly >/dev/null
+device=$(cowbd attach new)
+same "$(blockdev --getro "$device")" 1
+cowbd detach new
+cowbd stop
+serve
+
 # sectors: the volume's, unless told otherwise
 cowbd create big 64M --sector-size 4096
 device=$(cowbd attach big)
