@@ -76,6 +76,15 @@ static json_t *read_message(struct client *k)
 	return n < 0 ? NULL : json_loadb(k->line, (size_t)n, 0, NULL);
 }
 
+/* A daemon that was killed has its socket open until the kernel comes to it: who connects then is hung up
+ * on, and nobody listens. */
+static int no_hello(struct client *k, int err)
+{
+	if (feof(k->in) || (ferror(k->in) && err == ECONNRESET))
+		return -ECONNREFUSED;
+	return ferror(k->in) ? -ETIMEDOUT : -EPROTO;
+}
+
 static int read_hello(struct client *k, struct hello *ret)
 {
 	struct timeval limit = {.tv_sec = HELLO_SECONDS}, none = {0};
@@ -83,13 +92,14 @@ static int read_hello(struct client *k, struct hello *ret)
 	SCOPED_JSON json_t *m = NULL;
 	json_int_t dev, ino;
 	struct hello h = {0};
-	int v;
+	int v, err;
 
 	setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	m = read_message(k);
+	err = errno;
 	setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
 	if (!m)
-		return -ETIMEDOUT;
+		return no_hello(k, err);
 	if (json_unpack(m, "{s:i, s:{s:s, s:I, s:I, s:i, s:s}}", "v", &v, "hello", "pool", &uuid,
 			"dev", &dev, "ino", &ino, "pid", &h.pid, "version", &version) < 0 ||
 	    v != PROTOCOL)

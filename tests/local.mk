@@ -100,6 +100,7 @@ script_tests = \
 	tests/cli/df.sh \
 	tests/cli/diff.sh \
 	tests/cli/dry_run.sh \
+	tests/cli/dying.sh \
 	tests/cli/dump.sh \
 	tests/cli/events.sh \
 	tests/cli/export.sh \
