@@ -72,6 +72,11 @@ void progress_admin(void *opaque, json_t *progress)
 	const char *what = json_string_value(json_object_get(progress, "what"));
 
 	(void)opaque;
+	if (json_object_get(progress, "passes")) {
+		note("the counts do not fit into memory at once: %d passes over the maps",
+		     (int)json_integer_value(json_object_get(progress, "passes")));
+		return;
+	}
 	progress_show(what ? what : "working",
 		      (uint64_t)json_integer_value(json_object_get(progress, "done")),
 		      (uint64_t)json_integer_value(json_object_get(progress, "total")));

@@ -115,13 +115,24 @@ static void pass_progress(void *opaque, uint64_t done, uint64_t total)
 	json_decref(message);
 }
 
+static void pass_passes(void *opaque, unsigned n)
+{
+	struct check_run *c = opaque;
+	json_t *message = json_pack("{s:i, s:s}", "passes", (int)n, "what", "check");
+
+	if (c->progress && message)
+		c->progress(c->opaque, message);
+	json_decref(message);
+}
+
 static json_t *result_json(const struct cowbd_check_result *res)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "damages",
-			 (json_int_t)res->damages, "leaks", (json_int_t)res->leaks, "notes",
-			 (json_int_t)res->notes, "pages", (json_int_t)res->pages, "blocks",
-			 (json_int_t)res->blocks, "objects", (json_int_t)res->objects,
-			 "journal_batches", (json_int_t)res->journal_batches, "journal_records",
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "passes",
+			 (int)res->passes, "damages", (json_int_t)res->damages, "leaks",
+			 (json_int_t)res->leaks, "notes", (json_int_t)res->notes, "pages",
+			 (json_int_t)res->pages, "blocks", (json_int_t)res->blocks, "objects",
+			 (json_int_t)res->objects, "journal_batches",
+			 (json_int_t)res->journal_batches, "journal_records",
 			 (json_int_t)res->journal_records, "checkpoints",
 			 (json_int_t)res->checkpoints, "saved_pages", (json_int_t)res->saved_pages);
 }
@@ -131,7 +142,10 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 			void *opaque, json_t **ret_ok)
 {
 	struct check_run c = {progress, opaque, json_array()};
-	struct cowbd_check_options opt = {add_finding, pass_progress, &c};
+	struct cowbd_check_options opt = {.report = add_finding,
+					  .progress = pass_progress,
+					  .opaque = &c,
+					  .passes = pass_passes};
 	struct cowbd_check_result res = {0};
 	json_t *answer;
 	int err;
@@ -152,7 +166,10 @@ int admin_repair_file(const char *path, bool dry_run, admin_progress progress, v
 		      json_t **ret_ok)
 {
 	struct check_run c = {progress, opaque, json_array()};
-	struct cowbd_check_options opt = {add_finding, pass_progress, &c};
+	struct cowbd_check_options opt = {.report = add_finding,
+					  .progress = pass_progress,
+					  .opaque = &c,
+					  .passes = pass_passes};
 	struct cowbd_repair_result res = {.recovered = false};
 	json_t *answer;
 	int err;

@@ -10,7 +10,10 @@
  *
  * Each count is loaded once and counted down: every reference takes one off, and
  * finds it at 0 if there are more references than the count says.  So damage is
- * found where the object that refers is known, and two bytes a unit are enough.
+ * found where the object that refers is known, and a byte or two a unit are enough.
+ *
+ * What does not fit into the bound of memory waits: later passes go over the leaves that the walk has been
+ * at, in the order of the disk, and count the zones of data that are left.
  *
  * Invariants
  *   [CHECK-1] Each page of a map is descended into once, however often it is named; where it was
@@ -31,8 +34,10 @@
 
 #define NOWHERE UINT64_MAX
 #define PROGRESS_PAGES 256u
+/* With what else there is (buffers, groups, objects) below 512 MiB. */
+#define MEMORY_BYTES (UINT64_C(440) << 20)
 
-struct zone zone_unknown;
+struct zone zone_unknown, zone_elsewhere, zone_done;
 
 /* ---- findings ------------------------------------------------------------ */
 
@@ -42,6 +47,8 @@ void check_found(struct check *c, enum cowbd_damage_kind kind, uint64_t offset, 
 	char message[1024];
 	va_list ap;
 
+	if (c->quiet)
+		return;
 	c->result.damages += kind == COWBD_DAMAGE;
 	c->result.leaks += kind == COWBD_LEAK;
 	c->result.notes += kind == COWBD_NOTE;
@@ -81,7 +88,7 @@ static int read_table(struct check *c, uint64_t page, struct le32 slot, enum pag
 		c->blind = true;
 		return 0;
 	}
-	c->result.pages++;
+	c->result.pages += !c->quiet;
 	return 1;
 }
 
@@ -180,12 +187,17 @@ static void check_size(struct check *c)
 
 /* ---- zones --------------------------------------------------------------- */
 
+static uint64_t zone_bytes(bool meta, unsigned units)
+{
+	return sizeof(struct zone) + units + (units + 7) / 8 +
+	       (meta ? units * (sizeof(uint64_t) + sizeof(struct le32)) : 0);
+}
+
 static struct zone *zone_new(bool meta, unsigned units)
 {
 	size_t place = meta ? units * sizeof(uint64_t) : 0;
 	size_t slot = meta ? units * sizeof(struct le32) : 0;
-	size_t left = units * sizeof(uint16_t);
-	struct zone *z = calloc(1, sizeof *z + place + slot + left + (units + 7) / 8);
+	struct zone *z = calloc(1, zone_bytes(meta, units));
 	uint8_t *at = (uint8_t *)(z + 1);
 
 	if (!z)
@@ -194,9 +206,51 @@ static struct zone *zone_new(bool meta, unsigned units)
 	z->units = units;
 	z->place = (void *)at;
 	z->slot = (void *)(at + place);
-	z->left = (void *)(at + place + slot);
-	z->single = at + place + slot + left;
+	z->left = at + place + slot;
+	z->single = at + place + slot + units;
 	return z;
+}
+
+static void zone_free(struct check *c, struct zone *z)
+{
+	if (!z || z == &zone_unknown || z == &zone_elsewhere || z == &zone_done)
+		return;
+	c->memory -= zone_bytes(z->meta, z->units) + (z->wide ? z->units * sizeof *z->wide : 0);
+	free(z->wide);
+	free(z->refs);
+	free(z);
+}
+
+/* Counts as the page says, in bytes if they fit. */
+static int set_counts(struct check *c, struct zone *z, const struct le16 *count)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < z->units; i++)
+		most = MAX(most, (unsigned)get16(count[i]));
+	if (most > UINT8_MAX) {
+		z->wide = calloc(z->units, sizeof *z->wide);
+		if (!z->wide)
+			return fail(-ENOMEM, "out of memory");
+		c->memory += z->units * sizeof *z->wide;
+	}
+	for (unsigned i = 0; i < z->units; i++) {
+		if (z->wide)
+			z->wide[i] = get16(count[i]);
+		else
+			z->left[i] = (uint8_t)get16(count[i]);
+		if (get16(count[i]) == 1)
+			z->single[i / 8] |= (uint8_t)(1u << i % 8);
+	}
+	return 0;
+}
+
+/* Has a zone of data to wait for a later pass?  Those of metadata are all needed at once. */
+static bool must_wait(const struct check *c)
+{
+	uint64_t bound = c->opt && c->opt->memory_bytes ? c->opt->memory_bytes : MEMORY_BYTES;
+
+	return !c->repair && c->counted && c->memory + zone_bytes(false, c->g.zone_blocks) > bound;
 }
 
 /* Keeps what the page of a zone in use says. */
@@ -204,29 +258,38 @@ static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **r
 {
 	bool meta = get16(d->type) == ZONE_META;
 	const struct le16 *count = meta ? d->page_count : d->count;
-	struct zone *z = zone_new(meta, meta ? ZONE_TWINS : c->g.zone_blocks);
+	struct zone *z;
+	int err;
 
-	if (z && c->repair && !(z->refs = calloc(2 * (size_t)z->units, sizeof *z->refs))) {
-		free(z);
-		z = NULL;
+	if (!meta && !c->quiet)
+		c->result.blocks += get16(d->used);
+	c->data_zones += !meta && !c->quiet;
+	if (!meta && must_wait(c)) {
+		c->later++;
+		*ret_zone = &zone_elsewhere;
+		return 0;
 	}
+	z = zone_new(meta, meta ? ZONE_TWINS : c->g.zone_blocks);
 	if (!z)
 		return fail(-ENOMEM, "out of memory");
-	for (unsigned i = 0; i < z->units; i++) {
-		z->left[i] = get16(count[i]);
+	c->memory += zone_bytes(meta, z->units);
+	c->counted += !meta;
+	*ret_zone = z;
+	err = set_counts(c, z, count);
+	if (!err && c->repair) {
+		z->refs = calloc(2 * (size_t)z->units, sizeof *z->refs);
+		if (!z->refs)
+			return fail(-ENOMEM, "out of memory");
+	}
+	for (unsigned i = 0; i < z->units && !err; i++) {
 		if (z->refs)
 			z->refs[z->units + i] = get16(count[i]);
-		if (z->left[i] == 1)
-			z->single[i / 8] |= (uint8_t)(1u << i % 8);
 		if (meta)
 			z->slot[i] = d->slot[i];
 	}
 	for (unsigned k = 0; k < SUMS_PAGES; k++)
 		z->sums[k] = get64(d->sums[k]);
-	if (!meta)
-		c->result.blocks += get16(d->used);
-	*ret_zone = z;
-	return 0;
+	return err;
 }
 
 /* Zone i of a group, of which the summary says this. */
@@ -238,7 +301,7 @@ static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said,
 	bool rebuilt = false;
 	int got;
 
-	if (!slot_written(slot))
+	if (!slot_written(slot) || (c->quiet && gr->zone[i] != &zone_elsewhere))
 		return 0;
 	got = read_table(c, page, slot, PAGE_ZONE, d);
 	if (got == 0 && c->repair) {
@@ -260,8 +323,8 @@ static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said,
 	if (get16(d->type) != ZONE_DATA && get16(d->type) != ZONE_META)
 		return 0;
 	got = keep_zone(c, d, &gr->zone[i]);
-	if (!got)
-		gr->zone[i]->rebuilt = rebuilt;
+	if (!got && rebuilt)
+		gr->zone[i]->rebuilt = true;
 	return got;
 }
 
@@ -316,9 +379,10 @@ static int load_group(struct check *c, uint64_t group, const struct disk_group *
 	gr->unknown = got == 0;
 	if (got <= 0)
 		return got;
-	c->total += get32(d->used_pages);
+	c->total += c->quiet ? 0 : get32(d->used_pages);
 	check_group_sums(c, group, d, s, at);
-	gr->zone = calloc(GROUP_ZONES, sizeof(struct zone *));
+	if (!gr->zone)
+		gr->zone = calloc(GROUP_ZONES, sizeof(struct zone *));
 	if (!gr->zone)
 		return fail(-ENOMEM, "out of memory");
 	for (unsigned i = 1; i < ZONE_TWINS; i++) {
@@ -383,7 +447,8 @@ static int load_groups_page(struct check *c, uint64_t first)
 
 static int load_groups(struct check *c)
 {
-	c->group = calloc(c->g.groups, sizeof *c->group);
+	if (!c->group)
+		c->group = calloc(c->g.groups, sizeof *c->group);
 	if (!c->group)
 		return fail(-ENOMEM, "out of memory");
 	for (uint64_t first = 0; first < c->g.groups; first += GROUPS_PER_PAGE) {
@@ -453,7 +518,7 @@ static void report_leak(struct check *c, const struct zone *z, uint64_t zone, un
 	if (to - from == 1)
 		check_found(c, COWBD_LEAK, offset,
 			    "%s %" PRIu64 " has a count of %u more than references", what, first,
-			    z->left[from]);
+			    zone_left(z, from));
 	else
 		check_found(c, COWBD_LEAK, offset,
 			    "%ss %" PRIu64 " to %" PRIu64 " have counts above their references",
@@ -465,7 +530,7 @@ static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
 	unsigned end;
 
 	for (unsigned i = 0; i < z->units; i = end) {
-		for (end = i; end < z->units && z->left[end]; end++)
+		for (end = i; end < z->units && zone_left(z, end); end++)
 			;
 		if (end > i)
 			report_leak(c, z, zone, i, end);
@@ -474,9 +539,17 @@ static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
 	}
 }
 
-static int find_leaks_of(struct check *c, struct zone *z, uint64_t zone)
+static int find_leaks_of_data(struct check *c, struct zone *z, uint64_t zone)
 {
-	find_leaks(c, z, zone);
+	if (!z->meta && !c->blind)
+		find_leaks(c, z, zone);
+	return 0;
+}
+
+static int find_leaks_of_pages(struct check *c, struct zone *z, uint64_t zone)
+{
+	if (z->meta)
+		find_leaks(c, z, zone);
 	return 0;
 }
 
@@ -492,19 +565,67 @@ int check_each_zone(struct check *c, int (*visit)(struct check *, struct zone *,
 	return err;
 }
 
-static int check_left(struct check *c)
+/* Of the zones of data that this pass counts. */
+static int check_left_of_data(struct check *c)
 {
 	int err;
 
 	check_set_who(c, "metadata");
 	err = check_each_zone(c, check_sums);
-	if (err)
-		return err;
+	return err ? err : check_each_zone(c, find_leaks_of_data);
+}
+
+/* When nothing refers any more. */
+static int check_left_of_pages(struct check *c)
+{
+	check_set_who(c, "metadata");
 	if (!c->blind)
-		return check_each_zone(c, find_leaks_of);
+		return check_each_zone(c, find_leaks_of_pages);
 	check_found(c, COWBD_NOTE, NOWHERE,
 		    "leaks were not looked for: what the lost pages name is not known");
 	return 0;
+}
+
+/* ---- passes ---------------------------------------------------------------- */
+
+static void say_passes(struct check *c)
+{
+	c->result.passes = c->counted ? (unsigned)((c->data_zones + c->counted - 1) / c->counted)
+				      : 1;
+	if (c->result.passes > 1 && c->opt && c->opt->passes)
+		c->opt->passes(c->opt->opaque, c->result.passes);
+}
+
+static void forget_data(struct check *c)
+{
+	for (uint64_t n = 0; n < c->g.groups; n++)
+		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++) {
+			struct zone *z = c->group[n].zone[i];
+
+			if (!z || z->meta || z == &zone_unknown || z == &zone_elsewhere)
+				continue;
+			zone_free(c, z);
+			c->group[n].zone[i] = &zone_done;
+		}
+}
+
+/* Zones of data for which there was no room, some at a time. */
+static int count_later(struct check *c)
+{
+	int err = 0;
+
+	while (c->later && !err) {
+		forget_data(c);
+		c->later = c->counted = 0;
+		c->quiet = true;
+		err = load_groups(c);
+		c->quiet = false;
+		if (!err)
+			err = check_leaves(c);
+		if (!err)
+			err = check_left_of_data(c);
+	}
+	return err;
 }
 
 /* ---- all ----------------------------------------------------------------- */
@@ -522,13 +643,19 @@ static int check_all(struct check *c)
 	if (!err)
 		err = load_groups(c);
 	if (!err)
+		say_passes(c);
+	if (!err)
 		err = check_catalog(c);
 	if (!err)
 		err = check_objects(c);
 	if (!err)
 		err = check_dying(c);
 	if (!err)
-		err = check_left(c);
+		err = check_left_of_data(c);
+	if (!err)
+		err = count_later(c);
+	if (!err)
+		err = check_left_of_pages(c);
 	if (err)
 		return err;
 	check_progress(c, true);
@@ -546,10 +673,7 @@ void check_fini(struct check *c)
 {
 	for (uint64_t n = 0; c->group && n < c->g.groups; n++) {
 		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++)
-			if (c->group[n].zone[i] && c->group[n].zone[i] != &zone_unknown) {
-				free(c->group[n].zone[i]->refs);
-				free(c->group[n].zone[i]);
-			}
+			zone_free(c, c->group[n].zone[i]);
 		free(c->group[n].zone);
 	}
 	free(c->group);

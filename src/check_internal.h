@@ -21,7 +21,8 @@ struct zone {
 	bool meta;
 	unsigned units;
 	uint64_t sums[SUMS_PAGES]; /* pages of checksums, 0 none */
-	uint16_t *left;            /* [units] of each count, what no reference took yet */
+	uint8_t *left;             /* [units] of each count, what no reference took yet */
+	uint16_t *wide;            /* [units] instead, if some count is above 255; else NULL */
 	uint8_t *single;           /* bit map: the count is 1 */
 	struct le32 *slot;         /* [units] metadata: current slots */
 	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
@@ -31,6 +32,21 @@ struct zone {
 
 /* Stands for a zone whose page can't be read. */
 extern struct zone zone_unknown;
+/* For a zone of data that another pass counts. */
+extern struct zone zone_elsewhere, zone_done;
+
+static inline unsigned zone_left(const struct zone *z, unsigned unit)
+{
+	return z->wide ? z->wide[unit] : z->left[unit];
+}
+
+static inline void zone_take(struct zone *z, unsigned unit)
+{
+	if (z->wide)
+		z->wide[unit]--;
+	else
+		z->left[unit]--;
+}
 
 struct group {
 	struct zone **zone; /* [GROUP_ZONES], NULL where not in use; NULL: untouched group */
@@ -69,6 +85,10 @@ struct check {
 		unsigned n;
 	} ahead;                 /* pages read ahead, in the buffers from BUFFERS on */
 	uint64_t visited, total; /* map and catalog pages */
+	uint64_t memory;         /* bytes of zones that are counted now */
+	uint64_t data_zones;     /* of the pool */
+	uint64_t counted, later; /* of them: in this pass; not yet */
+	bool quiet;              /* what is read was read and reported before */
 
 	struct repair *repair; /* NULL: only looks */
 	bool bad;              /* repair: the last reference leads nowhere */
@@ -111,6 +131,9 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 int check_catalog(struct check *c) MUST_CHECK;
 int check_objects(struct check *c) MUST_CHECK;
 int check_dying(struct check *c) MUST_CHECK;
+
+/* Once more all references to data, from the leaves that the walk has been at.  0 or -ENOMEM. */
+int check_leaves(struct check *c) MUST_CHECK;
 
 /* The pages of checksums that a zone names.  0 or -ENOMEM. */
 int check_sums(struct check *c, struct zone *z, uint64_t zone) MUST_CHECK;

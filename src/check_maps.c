@@ -28,6 +28,8 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		c->bad = true;
 		return NULL;
 	}
+	if (z && (z == &zone_elsewhere || z == &zone_done) && !meta)
+		return NULL;
 	if (gr->unknown || z == &zone_unknown) {
 		check_found(c, COWBD_DAMAGE, ref->offset,
 			    "names %s %" PRIu64 " in zone %" PRIu64 ", of which nothing "
@@ -49,7 +51,7 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		z->refs[unit]++;
 		c->unmarked = !ref->shared && repair_known(c, zone, unit) > 1;
 	}
-	if (z->left[unit] == 0)
+	if (zone_left(z, unit) == 0)
 		check_found(c, COWBD_DAMAGE, ref->offset,
 			    "names %s %" PRIu64 ", which has more references than its "
 			    "count says",
@@ -58,8 +60,8 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		check_found(c, COWBD_DAMAGE, ref->offset,
 			    "names %s %" PRIu64 " as its own, but its count is not 1", what,
 			    number);
-	if (z->left[unit])
-		z->left[unit]--;
+	if (zone_left(z, unit))
+		zone_take(z, unit);
 	*ret_unit = unit;
 	return z;
 }
@@ -518,6 +520,62 @@ int check_dying(struct check *c)
 			return err;
 	}
 	return 0;
+}
+
+/* ---- later passes ---------------------------------------------------------- */
+
+/* The leaf at a place where the walk has been; it has reported what is wrong with it. */
+static int count_leaf(struct check *c, uint64_t page, struct le32 slot)
+{
+	const struct disk_map *m = check_buffer(c, BUFFER_OTHER);
+	int err = check_read_page(c, page, slot, PAGE_MAP, check_buffer(c, BUFFER_OTHER));
+
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	for (unsigned i = 0; i < MAP_FANOUT; i++) {
+		struct reference child = entry_reference(m, i);
+		const struct zone *z;
+		unsigned unit;
+
+		if (child.number == 0)
+			continue;
+		z = check_zone_of(c, block_zone(&c->g, child.number));
+		if (z && !z->meta && z->units) /* others are no business of this pass */
+			(void)check_refer(c, &child, false, &unit);
+	}
+	return 0;
+}
+
+static bool is_leaf(const struct zone *z, unsigned unit)
+{
+	return z->place[unit] && (z->place[unit] & 0xff) == (place_code(PAGE_MAP, 0, 0) & 0xff);
+}
+
+static int count_leaves(struct check *c, struct zone *z, uint64_t zone)
+{
+	for (unsigned i = 0; z->meta && i < z->units; i++) {
+		int err;
+
+		if (i % AHEAD_PAGES == 0) {
+			check_ahead_begin(c);
+			for (unsigned k = i; k < MIN(i + AHEAD_PAGES, z->units); k++)
+				if (is_leaf(z, k))
+					check_ahead_add(c, zone * ZONE_TWINS + k, z->slot[k]);
+			check_ahead_run(c);
+		}
+		err = is_leaf(z, i) && slot_written(z->slot[i])
+			      ? count_leaf(c, zone * ZONE_TWINS + i, z->slot[i])
+			      : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int check_leaves(struct check *c)
+{
+	check_set_who(c, "maps");
+	return check_each_zone(c, count_leaves);
 }
 
 /* ---- pages of checksums ---------------------------------------------------- */

@@ -62,6 +62,14 @@ static void pass_progress(void *opaque, uint64_t done, uint64_t total)
 		f->opt->progress(f->opt->opaque, done, total);
 }
 
+static void pass_passes(void *opaque, unsigned n)
+{
+	struct findings *f = opaque;
+
+	if (f->opt && f->opt->passes)
+		f->opt->passes(f->opt->opaque, n);
+}
+
 static void forget_findings(struct findings *f, bool report)
 {
 	for (size_t i = 0; i < f->n; i++) {
@@ -79,7 +87,11 @@ static void forget_findings(struct findings *f, bool report)
 static int check_pinned(struct cowbd_pool *p, struct findings *f,
 			struct cowbd_check_result *ret_result)
 {
-	struct cowbd_check_options opt = {note_finding, pass_progress, f};
+	struct cowbd_check_options opt = {.report = note_finding,
+					  .progress = pass_progress,
+					  .opaque = f,
+					  .passes = pass_passes,
+					  .memory_bytes = f->opt ? f->opt->memory_bytes : 0};
 	struct cowbd_check_result result;
 	struct spill *spill;
 	uint64_t before;

@@ -49,6 +49,7 @@ struct image {
 	struct disk_catalog_leaf leaf[2];
 	struct disk_sums sums; /* page PAGES, if sums_kind is set */
 	enum page_kind sums_kind;
+	struct disk_zone *second; /* of the zone FREE, or NULL */
 	/* journal: two batches, the second does not fit where the first ends */
 	uint64_t batch_first[2];
 	struct record record[3];
@@ -271,6 +272,9 @@ static void write_image(void)
 		put_meta(PAGES, &im.sums, im.sums_kind);
 	im.summary.slot[META - HEADER] = put_page(&im.meta, PAGE_ZONE, header + META - HEADER, 1);
 	im.summary.slot[DATA - HEADER] = put_page(&im.data, PAGE_ZONE, header + DATA - HEADER, 0);
+	if (im.second)
+		im.summary.slot[FREE - HEADER] =
+			put_page(im.second, PAGE_ZONE, header + FREE - HEADER, 0);
 	im.groups.group[0].slot = put_page(&im.summary, PAGE_SUMMARY, header, 1);
 	im.super.slot[groups_page(0)] = put_page(&im.groups, PAGE_GROUPS, groups_page(0), 0);
 	im.super.slot[dying_page(0)] = put_page(&im.dying, PAGE_DYING, dying_page(0), 1);

@@ -47,9 +47,22 @@ static void note_progress(void *opaque, uint64_t done, uint64_t total)
 	progress_total = total;
 }
 
+static unsigned passes;
+static uint64_t memory_bytes;
+
+static void note_passes(void *opaque, unsigned n)
+{
+	ck_assert_ptr_eq(opaque, &im);
+	passes = n;
+}
+
 static int look(void)
 {
-	struct cowbd_check_options opt = {note_finding, note_progress, &im};
+	struct cowbd_check_options opt = {.report = note_finding,
+					  .progress = note_progress,
+					  .opaque = &im,
+					  .passes = note_passes,
+					  .memory_bytes = memory_bytes};
 
 	nfindings = 0;
 	memset(&result, 0, sizeof result);
@@ -508,6 +521,61 @@ START_TEST(a_page_of_checksums_belongs_to_its_zone)
 }
 END_TEST
 
+/* ---- passes ---------------------------------------------------------------- */
+
+/* A second zone of data, where FREE was: block 0 of RIGHT's second entry. */
+static void add_data_zone(struct disk_zone *second)
+{
+	memset(second, 0, sizeof *second);
+	second->type = put16(ZONE_DATA);
+	second->used = put16(2);
+	second->count[0] = put16(1);
+	second->count[5] = put16(300 <= COUNT_MAX ? 300 : 2);
+	im.map[RIGHT].entry[1] = put48((uint64_t)FREE * im.g.zone_blocks);
+	im.map[RIGHT].entry[2] = put48(((uint64_t)FREE * im.g.zone_blocks + 5) | ENTRY_SHARED);
+	im.summary.zone[FREE - HEADER] = put16(ZONE_DATA << 12 | 2);
+	im.summary.slot[FREE - HEADER] = put32(1);
+	im.groups.group[0].data_zones = put16(2);
+	im.groups.group[0].used_blocks = put32(BLOCKS + 2);
+}
+
+START_TEST(what_does_not_fit_at_once_is_counted_in_passes)
+{
+	uint64_t leak = (((uint64_t)FREE * im.g.zone_blocks) + 5) << im.g.block_shift;
+	struct disk_zone second;
+	struct cowbd_check_result one;
+
+	add_data_zone(&second);
+	im.second = &second;
+	write_image();
+	assert_found(0, 1, COWBD_LEAK, "metadata", leak, "more than references");
+	ck_assert_uint_eq(result.passes, 1);
+	one = result;
+	memory_bytes = 1;
+	assert_found(0, 1, COWBD_LEAK, "metadata", leak, "more than references");
+	ck_assert_uint_eq(result.passes, 2);
+	ck_assert_uint_eq(passes, 2);
+	ck_assert_uint_eq(result.pages, one.pages);
+	ck_assert_uint_eq(result.blocks, one.blocks);
+	finish();
+
+	build();
+	add_data_zone(&second);
+	second.count[5] = put16(1);
+	second.count[0] = put16(0);
+	second.used = put16(1);
+	im.summary.zone[FREE - HEADER] = put16(ZONE_DATA << 12 | 1);
+	im.groups.group[0].used_blocks = put32(BLOCKS + 1);
+	im.map[RIGHT].entry[1] = im.map[RIGHT].entry[2];
+	im.second = &second;
+	write_image();
+	assert_found(1, 0, COWBD_DAMAGE, "maps", place(RIGHT), "more references than its count");
+	memory_bytes = 0;
+	assert_found(1, 0, COWBD_DAMAGE, "vol", place(RIGHT), "more references than its count");
+	finish();
+}
+END_TEST
+
 /* ---- maps ---------------------------------------------------------------- */
 
 START_TEST(entries_that_lead_nowhere_are_damage)
@@ -802,6 +870,7 @@ int main(void)
 	tcase_add_test(c, an_entry_that_claims_what_others_have_too_is_damage);
 	tcase_add_test(c, sums_that_are_wrong_are_damage);
 	tcase_add_test(c, a_page_of_checksums_belongs_to_its_zone);
+	tcase_add_test(c, what_does_not_fit_at_once_is_counted_in_passes);
 	tcase_add_test(c, entries_that_lead_nowhere_are_damage);
 	tcase_add_test(c, a_named_page_that_was_never_written_is_damage);
 	tcase_add_test(c, pages_of_a_wrong_level_or_place_are_damage);
