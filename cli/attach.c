@@ -210,7 +210,7 @@ int attach_lock(int *ret_fd)
 
 int disk_info(struct session *s, const char *name, json_t **ret_object)
 {
-	SCOPED_JSON json_t *args = json_pack("{s:s}", "name", name);
+	SCOPED_JSON json_t *args = json_pack("{s:s, s:b}", "name", name, "no_usage", true);
 
 	if (!s->daemon)
 		return complain("pool %s is not served: `cowbd serve %s` does it", s->name,

@@ -173,7 +173,7 @@ static int mount_attached(const struct call *c, const struct mount *m)
 
 static int info_quietly(struct session *s, const char *name, json_t **ret_object)
 {
-	SCOPED_JSON json_t *args = json_pack("{s:s}", "name", name);
+	SCOPED_JSON json_t *args = json_pack("{s:s, s:b}", "name", name, "no_usage", true);
 
 	return session_call(s, "info", args, NULL, NULL, ret_object);
 }

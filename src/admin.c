@@ -23,7 +23,7 @@ struct admin_command {
 static const struct admin_command commands[] = {
 	{"status", admin_status, true, " "},
 	{"ls", admin_ls, true, " usage "},
-	{"info", admin_info, true, " name "},
+	{"info", admin_info, true, " name no_usage "},
 	{"df", admin_df, true, " "},
 	{"diff", admin_diff, true, " a b "},
 	{"check", admin_check, true, " "},

@@ -103,8 +103,11 @@ int admin_info(struct admin_request *r, json_t **ret_ok)
 	struct cowbd_usage u;
 	const char *name;
 	json_t *clients;
+	bool no_usage;
 	int err = arg_string(r, "name", &name);
 
+	if (!err)
+		err = arg_flag(r, "no_usage", &no_usage);
 	if (!err)
 		err = cowbd_find(r->pool, name, &o);
 	if (err)
@@ -112,7 +115,8 @@ int admin_info(struct admin_request *r, json_t **ret_ok)
 	object = object_json(&o);
 	if (!object)
 		return fail(-ENOMEM, "no memory for the answer");
-	err = add_usage(r->pool, name, object, &u);
+	/* it walks the whole map, which takes seconds where much is scattered */
+	err = no_usage ? 0 : add_usage(r->pool, name, object, &u);
 	if (!err)
 		err = clients_json(r->pool, o.id, &clients);
 	if (err)

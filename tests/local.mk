@@ -179,6 +179,7 @@ script_tests = \
 	tests/nbd/hold.sh \
 	tests/nbd/hold_gone.sh \
 	tests/nbd/huge_status.sh \
+	tests/nbd/info_no_usage.sh \
 	tests/nbd/kill.sh \
 	tests/nbd/no_bind.sh \
 	tests/nbd/notify.sh \
