@@ -22,6 +22,7 @@
 
 #include <stdio.h>
 
+#define WRITE_BACK_ZONES 256u
 #define DIRTY_FIRST 16u
 #define DIRTY_MAX 4096u /* zones: 16 GiB of data */
 
@@ -119,6 +120,23 @@ int engine_sync(struct engine *e, const struct dirty *d)
 		range[n++] = (struct store_range){0, PAGE_BYTES};
 	qsort(range, n, sizeof *range, compare_ranges);
 	return store_sync(e->store, range, n);
+}
+
+void engine_write_back(struct engine *e)
+{
+	struct store_range range[WRITE_BACK_ZONES];
+	unsigned n = 0;
+
+	metalock_shared(&e->lock);
+	const struct dirty *d = &e->pending_dirty;
+
+	for (uint32_t i = 0; !d->all && d->n && i <= d->mask && n < WRITE_BACK_ZONES; i++)
+		if (d->slot[i] && !space_zone_is_active(e->space, d->slot[i] - 1))
+			range[n++] =
+				(struct store_range){(d->slot[i] - 1) * ZONE_BYTES, ZONE_BYTES};
+	metalock_drop(&e->lock);
+	qsort(range, n, sizeof *range, compare_ranges);
+	store_write_back(e->store, range, n);
 }
 
 /* ---- failing --------------------------------------------------------------------------- */

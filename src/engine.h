@@ -163,6 +163,10 @@ int engine_wait(struct engine *e, uint64_t round) MUST_CHECK;
 /* Makes durable what d names (NULL: nothing), and every metadata page written before the call. */
 int engine_sync(struct engine *e, const struct dirty *d) MUST_CHECK;
 
+/* Begins to write to the disk the data that pending records name, in zones that are full: the next commit
+ * waits for less of it.  No lock held. */
+void engine_write_back(struct engine *e);
+
 /* Both. */
 int engine_commit(struct engine *e, struct dirty *mine) MUST_CHECK;
 

@@ -116,6 +116,9 @@ uint64_t space_delta_bound(const struct space *s);
 /* For engine_pressure_us. */
 unsigned space_pressure_us(const struct space *s);
 
+/* Is the zone allocated from, or claimed in?  Lock shared. */
+bool space_zone_is_active(struct space *s, uint64_t zone);
+
 /* ---- allocation --------------------------------------------------------------- */
 
 /* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */

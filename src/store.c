@@ -139,6 +139,12 @@ int store_sync(struct store *s, const struct store_range *ranges, unsigned n)
 	return 0;
 }
 
+void store_write_back(struct store *s, const struct store_range *ranges, unsigned n)
+{
+	if (s->ops->write_back)
+		s->ops->write_back(s, ranges, n);
+}
+
 /* What prealloc, discard and grow have in common. */
 static int check_change(const struct store *s, uint64_t offset, uint64_t length)
 {

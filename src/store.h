@@ -56,6 +56,8 @@ struct store_ops {
 	const char *name; /* "file", "device", "sim" */
 	int (*submit)(struct store *s, struct store_io *ios, unsigned n);
 	int (*sync)(struct store *s, const struct store_range *ranges, unsigned n);
+	void (*write_back)(struct store *s, const struct store_range *ranges,
+			   unsigned n); /* or NULL */
 	int (*prealloc)(struct store *s, uint64_t offset, uint64_t length);
 	int (*discard)(struct store *s, uint64_t offset, uint64_t length);
 	int (*grow)(struct store *s, uint64_t size);
@@ -91,6 +93,10 @@ int store_write(struct store *s, unsigned flags, uint64_t offset, const void *bu
  * n == 0: all writes to the store.  May sync more than was asked.  After an
  * error nothing may be assumed durable, ever (the caller turns read-only). */
 int store_sync(struct store *s, const struct store_range *ranges, unsigned n) MUST_CHECK;
+
+/* Begins to write these ranges to the disk, so that a later sync has less to wait for.  A hint; whatever
+ * goes wrong the sync will tell.  May block while the disk is busy. */
+void store_write_back(struct store *s, const struct store_range *ranges, unsigned n);
 
 /* Makes sure that writing to the range cannot run out of host space. -ENOSPC if it would.
  * Leaves content as it is (zero where untouched).  On a device: nothing to do. */

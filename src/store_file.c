@@ -179,6 +179,17 @@ static int file_sync(struct store *s, const struct store_range *ranges, unsigned
 	return sync_put(f, slot, err);
 }
 
+/* Without a flag to wait nobody's error is reported here [FILE-2]. */
+static void file_write_back(struct store *s, const struct store_range *ranges, unsigned n)
+{
+	const struct file *f = file_of(s);
+
+	if (f->io.data_direct || !ranges_are_plain(ranges, n))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		(void)!write_back(f->io.data_fd, &ranges[i], SYNC_FILE_RANGE_WRITE);
+}
+
 /* ---- reads and writes -------------------------------------------------------------- */
 
 static bool wants_sync(const struct store_io *io)
@@ -327,6 +338,7 @@ static const struct store_ops file_ops = {
 	.name = "file",
 	.submit = file_submit,
 	.sync = file_sync,
+	.write_back = file_write_back,
 	.prealloc = file_prealloc,
 	.discard = file_discard,
 	.grow = file_grow,
@@ -338,6 +350,7 @@ static const struct store_ops device_ops = {
 	.name = "device",
 	.submit = file_submit,
 	.sync = file_sync,
+	.write_back = file_write_back,
 	.prealloc = file_prealloc,
 	.discard = file_discard,
 	.grow = file_grow,

@@ -2,7 +2,8 @@
 /*
  * worker.c - the three background threads of a pool
  *
- *	committer     each second: pending records become durable; falls are let go
+ *	committer     each second: pending records become durable; falls are let go; each tenth of one
+ *	              what they name begins to be written back
  *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
  *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back, paced; removes
  *	              ephemeral volumes that nobody has open any more
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #define COMMIT_NS UINT64_C(1000000000)
+#define WRITE_BACK_NS (COMMIT_NS / 10)
 #define READY_ZONES 3u
 #define PUNCH_PAUSE_US 2000u
 #define IDLE_NS UINT64_C(500000000)
@@ -67,19 +69,18 @@ static void *committer(void *opaque)
 	uint64_t last = now_ns();
 	unsigned seen = 0;
 
-	for (;;) {
-		uint64_t since = now_ns() - last;
-
-		if (!pause_for(p, since < COMMIT_NS ? COMMIT_NS - since : 0, &seen))
-			return NULL;
+	while (pause_for(p, WRITE_BACK_NS, &seen)) {
 		if (now_ns() - last < COMMIT_NS &&
-		    journal_pending_bytes(p->e.journal) < (UINT64_C(4) << 20))
+		    journal_pending_bytes(p->e.journal) < (UINT64_C(4) << 20)) {
+			engine_write_back(&p->e);
 			continue;
+		}
 		last = now_ns();
 		if (commit_due(&p->e))
 			(void)!engine_commit(&p->e,
 					     NULL); /* it has failed the pool, if it failed */
 	}
+	return NULL;
 }
 
 /* ---- checkpointer --------------------------------------------------------------------------- */

@@ -129,6 +129,11 @@ struct active_zone *zones_active(struct space *s, uint64_t zone)
 	return a;
 }
 
+bool space_zone_is_active(struct space *s, uint64_t zone)
+{
+	return zones_active(s, zone) != NULL;
+}
+
 static bool bit(const struct active_zone *a, unsigned i)
 {
 	return a->busy[i / 64] >> (i % 64) & 1;
