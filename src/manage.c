@@ -73,7 +73,7 @@ static int take_effect(struct command *c, command_build build, void *args, uint6
 			r = apply_prepare(c->p->cat, c->recs, c->n);
 		if (r == 0 && c->n) {
 			apply_group(c->p->cat, c->recs, c->n);
-			mark_unsettled(c, c->settle);
+			mark_unsettled(c, c->settle && !MUTANT("unsettled-visible"));
 			if (c->settle)
 				*ret_tag = epoch_close(&e->writers);
 		}
@@ -87,7 +87,8 @@ static void settle(struct command *c, uint64_t tag)
 {
 	struct engine *e = &c->p->e;
 
-	epoch_wait(&e->writers, tag);
+	if (!MUTANT("snapshot-early-return"))
+		epoch_wait(&e->writers, tag);
 	metalock_exclusive(&e->lock);
 	for (size_t i = 0; i < c->n; i++) {
 		struct object *source = catalog_by_id(c->p->cat, c->recs[i].source);

@@ -184,7 +184,8 @@ bool space_settle(struct space *s)
 {
 	bool any = false;
 
-	for (unsigned n = 0; s->batches && epoch_drained(s->epochs, s->batches->tag);) {
+	for (unsigned n = 0; s->batches && (epoch_drained(s->epochs, s->batches->tag) ||
+					    MUTANT("freed-under-reader"));) {
 		struct fall_batch *b = s->batches;
 
 		for (; b->settled < b->n && n < SETTLE_AT_ONCE; b->settled++, n++) {

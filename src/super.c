@@ -76,8 +76,10 @@ static int write_copy(struct cowbd_pool *p, struct disk_super *super)
 	super->sequence = put64(seq);
 	memcpy(buf, super, PAGE_BYTES);
 	page_seal(buf, PAGE_SUPER, super->uuid, offset, get64(super->h.generation));
-	return store_write(p->e.store, STORE_WRITE | STORE_DIRECT | STORE_DURABLE, offset, buf,
-			   PAGE_BYTES);
+	return store_write(p->e.store,
+			   STORE_WRITE | STORE_DIRECT |
+				   (MUTANT("super-not-durable") ? 0 : STORE_DURABLE),
+			   offset, buf, PAGE_BYTES);
 }
 
 int super_commit(struct cowbd_pool *p, const struct disk_super *next)
