@@ -213,6 +213,13 @@ size_t store_sim_unsynced(struct store *s, size_t upto, size_t *idx, size_t max)
 int store_sim_copy(struct store *s, const struct sim_options *opt,
 		   struct store **ret_store) MUST_CHECK;
 
+/* Events [0, upto) have reached the disk in all that is asked from here on: what comes after is replayed without doing
+ * them anew, and nothing before upto can be asked for.  All of them must be durable at upto. */
+int store_sim_fold(struct store *s, size_t upto) MUST_CHECK;
+
+/* Of what s holds now, and its size: equal for equal content and seed, whatever takes space. */
+uint64_t store_sim_hash(struct store *s, uint64_t seed);
+
 /* The log; valid until the next call on s. */
 const struct sim_event *store_sim_events(struct store *s, size_t *ret_n);
 void store_sim_mark(struct store *s, uint64_t mark);

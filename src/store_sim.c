@@ -30,6 +30,7 @@
 /* Content of a page; a page without content reads as zeros. */
 struct sim_data {
 	unsigned users; /* atomic */
+	uint64_t hash;  /* of bytes; 0: not known.  Set by whoever asks, cleared by who writes. */
 	uint8_t bytes[SIM_PAGE];
 };
 
@@ -62,6 +63,7 @@ struct sim {
 	uint64_t base_size;
 	struct sim_event *event;
 	size_t events, event_room;
+	size_t folded;      /* events that are in the base already */
 	size_t failed_upto; /* [SIM-1] */
 	uint64_t calls[SIM_FAULT_KINDS];
 	struct sim_fault fault[SIM_FAULT_KINDS];
@@ -176,8 +178,10 @@ static int slot_own(struct sim_slot *slot)
 {
 	struct sim_data *mine;
 
-	if (slot->data && __atomic_load_n(&slot->data->users, __ATOMIC_ACQUIRE) == 1)
+	if (slot->data && __atomic_load_n(&slot->data->users, __ATOMIC_ACQUIRE) == 1) {
+		slot->data->hash = 0;
 		return 0;
+	}
 	mine = calloc(1, sizeof *mine);
 	if (!mine)
 		return -ENOMEM;
@@ -598,7 +602,7 @@ static int apply_torn(struct sim_disk *d, const struct sim_event *e, uint64_t le
 		uint64_t part = MIN(len - done, SIM_SECTOR - offset % SIM_SECTOR);
 		uint8_t noise[SIM_SECTOR];
 
-		for (size_t i = 0; i < SIM_SECTOR; i++)
+		for (size_t i = 0; i < SIM_SECTOR && tear->garbage; i++)
 			noise[i] = (uint8_t)next_random(&garbage);
 		if (sector_reached(tear, sector))
 			err = disk_write(d, offset, (const uint8_t *)e->data + done, part);
@@ -640,7 +644,7 @@ static int replay_into(struct sim *to, const struct sim *from, size_t upto, cons
 	int err = disk_copy(&to->now, &from->base);
 	size_t next = 0;
 
-	for (size_t i = 0; i < upto && !err; i++) {
+	for (size_t i = from->folded; i < upto && !err; i++) {
 		if (next < ndropped && dropped[next] == i) {
 			next++;
 			continue;
@@ -659,7 +663,8 @@ int store_sim_replay_torn(struct store *s, size_t upto, const size_t *dropped, s
 	int err;
 
 	WITH_LOCK_UNTIL_END(&from->lock);
-	if (!from->opt.record || upto > from->events)
+	if (!from->opt.record || upto > from->events || upto < from->folded ||
+	    (ndropped && dropped[0] < from->folded))
 		return fail(-EINVAL, "sim has no log of %zu events", upto);
 	err = sim_new(from->base_size, opt, &to);
 	if (err)
@@ -686,6 +691,7 @@ static int copy_log(struct sim *to, const struct sim *from)
 
 	to->base_size = from->base_size;
 	to->failed_upto = from->failed_upto;
+	to->folded = from->folded;
 	if (!err)
 		err = log_reserve(to, from->events);
 	for (size_t i = 0; i < from->events && !err; i++) {
@@ -720,6 +726,50 @@ int store_sim_copy(struct store *s, const struct sim_options *opt, struct store 
 	}
 	*ret_store = &to->s;
 	return 0;
+}
+
+int store_sim_fold(struct store *s, size_t upto)
+{
+	struct sim *sim = sim_of(s);
+	int err = 0;
+
+	WITH_LOCK_UNTIL_END(&sim->lock);
+	if (!sim->opt.record || upto > sim->events)
+		return fail(-EINVAL, "sim has no log of %zu events", upto);
+	for (; sim->folded < upto && !err; sim->folded += !err)
+		err = apply(&sim->base, &sim->base_size, &sim->event[sim->folded], NULL);
+	return err ? fail(err, "out of memory") : 0;
+}
+
+/* ---- content ------------------------------------------------------------------------------------ */
+
+static uint64_t page_hash(struct sim_data *d)
+{
+	if (!d->hash)
+		d->hash = checksum(d->bytes, SIM_PAGE, 0) | 1;
+	return d->hash;
+}
+
+uint64_t store_sim_hash(struct store *s, uint64_t seed)
+{
+	static const uint8_t zeros[SIM_PAGE];
+	struct sim *sim = sim_of(s);
+	uint64_t zero = checksum(zeros, SIM_PAGE, 0) | 1, sum;
+
+	WITH_LOCK_UNTIL_END(&sim->lock);
+	sum = s->size;
+	for (size_t i = 0; i < sim->now.slots;
+	     i++) { /* a sum: the order of the table is no matter */
+		const struct sim_slot *slot = &sim->now.slot[i];
+		uint64_t h = slot->data ? page_hash(slot->data) : zero, state;
+
+		if (h == zero)
+			continue;
+		state = h ^ slot->key * UINT64_C(0xd6e8feb86659fd93);
+		sum += next_random(&state);
+	}
+	sum ^= seed * UINT64_C(0x9e3779b97f4a7c15);
+	return next_random(&sum);
 }
 
 /* ---- looking at the log ------------------------------------------------------------------------- */
@@ -781,7 +831,7 @@ size_t store_sim_unsynced(struct store *s, size_t upto, size_t *idx, size_t max)
 	size_t n = 0;
 
 	WITH_LOCK_UNTIL_END(&sim->lock);
-	for (size_t i = 0; i < MIN(upto, sim->events); i++) {
+	for (size_t i = sim->folded; i < MIN(upto, sim->events); i++) {
 		if (!may_be_lost(sim, i, upto))
 			continue;
 		if (n < max)

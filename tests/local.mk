@@ -270,12 +270,27 @@ tests_model_test_model_tiny_SOURCES = $(tests_model_test_model_SOURCES)
 tests_model_test_model_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_model_test_model_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
-tests_crash_explore_SOURCES = \
-	tests/crash/explore.c \
+crash_workloads = \
 	tests/crash/oracle.c \
 	tests/crash/oracle.h \
+	tests/crash/run.c \
+	tests/crash/run.h \
 	tests/crash/workload.c \
 	tests/crash/workload.h
+tests_crash_explore_SOURCES = \
+	$(crash_workloads) \
+	tests/crash/cuts.c \
+	tests/crash/directed.c \
+	tests/crash/directed.h \
+	tests/crash/explore.c \
+	tests/crash/explore.h \
+	tests/crash/images.c \
+	tests/crash/images.h \
+	tests/crash/images_internal.h \
+	tests/crash/inflight.c \
+	tests/crash/mutants.c \
+	tests/crash/sequences.c \
+	tests/crash/sequences.h
 tests_crash_explore_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_explore_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
@@ -285,13 +300,10 @@ tests_crash_logwrites_SOURCES = \
 	tests/crash/logwrites_main.c
 tests_crash_logwrites_LDADD = src/libcowbd-test.la
 tests_crash_test_logwrites_SOURCES = \
+	$(crash_workloads) \
 	tests/crash/logwrites.c \
 	tests/crash/logwrites.h \
-	tests/crash/oracle.c \
-	tests/crash/oracle.h \
-	tests/crash/test_logwrites.c \
-	tests/crash/workload.c \
-	tests/crash/workload.h
+	tests/crash/test_logwrites.c
 tests_crash_test_logwrites_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_test_logwrites_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 

@@ -78,21 +78,26 @@ void oracle_fini(struct oracle *o)
 	*o = (struct oracle){0};
 }
 
-static struct op *last_op(const struct oracle *o)
+static struct op *this_op(const struct oracle *o)
 {
-	return &o->op[o->nops - 1];
+	return &o->op[o->current];
 }
 
 unsigned oracle_begin(struct oracle *o, size_t start)
 {
 	o->op = grown(o->op, o->nops, sizeof *o->op);
 	o->op[o->nops++] = (struct op){.start = start, .ack = SIZE_MAX};
-	return o->nops - 1;
+	return o->current = o->nops - 1;
+}
+
+void oracle_resume(struct oracle *o, unsigned t)
+{
+	o->current = t;
 }
 
 void oracle_touch(struct oracle *o, struct subject *s)
 {
-	struct op *op = last_op(o);
+	struct op *op = this_op(o);
 
 	if (op->ntouched < TOUCH_MAX)
 		op->touched[op->ntouched++] = s;
@@ -100,20 +105,20 @@ void oracle_touch(struct oracle *o, struct subject *s)
 
 void oracle_ack(struct oracle *o, size_t ack, enum covers covers)
 {
-	last_op(o)->ack = ack;
-	last_op(o)->covers = covers;
+	this_op(o)->ack = ack;
+	this_op(o)->covers = covers;
 }
 
 unsigned oracle_change(struct oracle *o)
 {
-	return last_op(o)->m = ++o->changes;
+	return this_op(o)->m = ++o->changes;
 }
 
 void oracle_write(struct oracle *o, struct subject *s, unsigned sector, uint64_t token)
 {
 	if (oracle_token(s, sector) != token)
-		last_op(o)->wrote = s;
-	push(&s->sector[sector], (struct token_entry){.token = token, .t = o->nops - 1});
+		this_op(o)->wrote = s;
+	push(&s->sector[sector], (struct token_entry){.token = token, .t = o->current});
 }
 
 struct subject *oracle_born(struct oracle *o, uint64_t id, const char *name, unsigned sectors,
@@ -127,7 +132,7 @@ struct subject *oracle_born(struct oracle *o, uint64_t id, const char *name, uns
 	oracle_touch(o, s);
 	for (unsigned i = 0; i < sectors; i++)
 		push(&s->sector[i], (struct token_entry){.token = like ? oracle_token(like, i) : 0,
-							 .t = o->nops - 1,
+							 .t = o->current,
 							 .m = o->changes,
 							 .whole = true});
 	return s;
@@ -141,7 +146,7 @@ void oracle_roll_back(struct oracle *o, struct subject *volume, const struct sub
 		if (volume->sector[i].n || i < oracle_sectors(snapshot))
 			push(&volume->sector[i],
 			     (struct token_entry){.token = oracle_token(snapshot, i),
-						  .t = o->nops - 1,
+						  .t = o->current,
 						  .m = o->changes,
 						  .whole = true});
 }
@@ -163,8 +168,7 @@ void oracle_resized(struct oracle *o, struct subject *s, unsigned sectors)
 	add_guise(s, o->changes, oracle_name(s), sectors);
 	for (unsigned i = sectors; i < SECTORS_MAX; i++)
 		if (s->sector[i].n)
-			push(&s->sector[i],
-			     (struct token_entry){.t = o->nops - 1, .m = o->changes});
+			push(&s->sector[i], (struct token_entry){.t = o->current, .m = o->changes});
 }
 
 uint64_t oracle_token(const struct subject *s, unsigned sector)
@@ -198,9 +202,8 @@ int read_tokens(struct cowbd_pool *p, const char *name, uint64_t *tokens, unsign
 	cowbd_client_close(c);
 	for (unsigned i = 0; i < sectors && r == 0; i++) {
 		tokens[i] = buf[i][0];
-		for (unsigned k = 1; k < SECTOR / 8; k++)
-			if (buf[i][k] != buf[i][0])
-				tokens[i] = GARBAGE;
+		if (memcmp(buf[i], buf[i] + 1, SECTOR - 8) != 0)
+			tokens[i] = GARBAGE;
 	}
 	return r;
 }
@@ -424,7 +427,8 @@ static void find_floors(const struct view *v, const struct subject *s, unsigned 
 		const struct op *op = &v->o->op[t];
 		unsigned first = 0, end = SECTORS_MAX;
 
-		if (op->covers < COVERS_RANGE || op->covers == COVERS_CHANGES)
+		if (op->covers < COVERS_RANGE || op->covers == COVERS_CHANGES ||
+		    (op->ack >= v->events && op->ack != 0))
 			continue;
 		if (op->covers != COVERS_ALL && op->touched[0] != s)
 			continue;

@@ -81,6 +81,8 @@ struct oracle {
 	unsigned nsubjects;
 	struct op *op; /* op 0: what there was at first */
 	unsigned nops;
+	unsigned
+		current; /* the op that is told about: the last one, but when one ran inside another */
 	unsigned changes;
 	uint64_t last_token;
 };
@@ -93,15 +95,17 @@ void oracle_fini(struct oracle *o);
 /* Starts with all that the pool holds, as durable. */
 int oracle_adopt(struct oracle *o, struct cowbd_pool *p, char *why, size_t len);
 
-/* An op begins; its number.  Then what it is going to do is said, then it is acknowledged. */
+/* An op begins; its number.  Then what it is going to do is said, then it is acknowledged.  An op may run inside
+ * another: oracle_resume says that the outer one goes on.  They must not change the same sectors. */
 unsigned oracle_begin(struct oracle *o, size_t start);
+void oracle_resume(struct oracle *o, unsigned t);
 void oracle_touch(struct oracle *o, struct subject *s);
 void oracle_ack(struct oracle *o, size_t ack, enum covers covers);
 
 /* The op is a change. */
 unsigned oracle_change(struct oracle *o);
 
-/* Of the last op. */
+/* Of the current op. */
 void oracle_write(struct oracle *o, struct subject *s, unsigned sector, uint64_t token);
 struct subject *oracle_born(struct oracle *o, uint64_t id, const char *name, unsigned sectors,
 			    struct subject *volume, const struct subject *like);

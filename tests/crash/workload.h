@@ -20,7 +20,6 @@
 struct kill {
 	struct store *store; /* with the log */
 	size_t events;
-	unsigned call;
 	uint8_t *tail; /* the first bytes of its tail's file, TAIL_KEPT */
 	char tail_path[512];
 	char tail_link[512]; /* another name of the same file */
@@ -46,13 +45,23 @@ struct settings {
 
 uint64_t random_of(uint64_t *state);
 
-/* A new pool; its log is empty. */
-int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len);
+struct run; /* run.h */
+typedef int (*op_body)(struct run *r);
 
-/* Opens the pool on s (taken over) and runs a phase.  -1 and why if the pool does something wrong already. */
+/* Opens the pool on s (taken over) and runs a phase: body does its ops.  -1 and why if the pool does something wrong
+ * already. */
+int phase_run(const struct settings *set, op_body body, void *opaque, struct store *s,
+	      struct phase *ret_phase, char *why, size_t len);
+void phase_fini(struct phase *ph);
+
+/* A new pool; its log is empty. */
+int pool_make(uint64_t seed, unsigned zones, uint32_t block_bytes, struct store **ret_store,
+	      char *why, size_t len);
+
+/* Of a seed, and a phase of random ops in it. */
+int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len);
 int workload_run(const struct settings *set, struct store *s, struct phase *ret_phase, char *why,
 		 size_t len);
-void phase_fini(struct phase *ph);
 
 /* Puts the tail of a kill where the pool looks for it; takes it away. */
 int kill_put_tail(const struct kill *k);

@@ -517,8 +517,51 @@ START_TEST(pages_come_and_go_as_in_a_plain_array)
 }
 END_TEST
 
+START_TEST(a_folded_log_replays_as_the_whole_one_did)
+{
+	struct store *whole, *folded;
+
+	put(sim, 0, 1, 11);
+	ok(store_sync(sim, NULL, 0));
+	put(sim, 0, 1, 21);
+	put(sim, 0, 2, 12);
+	ok(store_sim_replay(sim, 4, (size_t[]){2}, 1, NULL, &whole));
+	ok(store_sim_fold(sim, 2));
+	ok(store_sim_replay(sim, 4, (size_t[]){2}, 1, NULL, &folded));
+	ck_assert_int_eq(get(folded, 1), 11);
+	ck_assert_int_eq(get(folded, 2), 12);
+	ck_assert_uint_eq(store_sim_hash(folded, 1), store_sim_hash(whole, 1));
+	store_close(whole);
+	store_close(folded);
+	power_cut(sim);
+	ck_assert_int_eq(get(after, 1), 11);
+	ck_assert_int_eq(store_sim_replay(sim, 1, NULL, 0, NULL, &whole), -EINVAL);
+}
+END_TEST
+
+START_TEST(the_hash_follows_the_content_alone)
+{
+	uint64_t empty = store_sim_hash(sim, 7), one;
+
+	put(sim, 0, 3, 5);
+	one = store_sim_hash(sim, 7);
+	ck_assert_uint_ne(one, empty);
+	ck_assert_uint_ne(store_sim_hash(sim, 8), one);
+	put(sim, 0, 3, 6);
+	ck_assert_uint_ne(store_sim_hash(sim, 7), one);
+	put(sim, 0, 3, 5);
+	ck_assert_uint_eq(store_sim_hash(sim, 7), one);
+	put(sim, 0, 3, 0); /* zeros, whether they take space or not */
+	ck_assert_uint_eq(store_sim_hash(sim, 7), empty);
+	put(sim, 0, 4, 5);
+	ck_assert_uint_ne(store_sim_hash(sim, 7), one);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
+	tcase_add_test(t, a_folded_log_replays_as_the_whole_one_did);
+	tcase_add_test(t, the_hash_follows_the_content_alone);
 	tcase_add_test(t, a_power_cut_may_lose_what_was_not_synced_and_nothing_else);
 	tcase_add_test(t, every_prefix_of_the_log_can_be_replayed);
 	tcase_add_test(t, a_sync_of_a_range_covers_that_range_only);
