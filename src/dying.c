@@ -100,7 +100,7 @@ struct dying dying_get(struct engine *e, unsigned index)
 bool dying_pick(struct engine *e, uint64_t durable_seq, unsigned *ret_index, struct dying *ret)
 {
 	for (unsigned i = e->ndying; i-- > 0;)
-		if (e->dying_seq[i] <= durable_seq || MUTANT("reclaim-before-durable")) {
+		if (e->dying_seq[i] <= durable_seq) {
 			*ret_index = i;
 			*ret = dying_get(e, i);
 			return true;

@@ -103,14 +103,13 @@ static int apply(void *opaque, const struct record *r)
 		metalock_drop(&e->lock);
 		if (err == -EAGAIN && (err = engine_need(e)) == 0)
 			err = -EAGAIN;
-		if (err == -ENOSPC && x->durable &&
-		    !settled) { /* the run used again what fell before */
+		if (err == -ENOSPC && !settled) { /* the run used again what fell before */
 			settle_all(e, r->seq - 1);
 			settled = true;
 			err = -EAGAIN;
 		}
 	} while (err == -EAGAIN);
-	if (err == 0 && x->durable && ++x->n % SETTLE_EVERY == 0)
+	if (err == 0 && ++x->n % SETTLE_EVERY == 0)
 		settle_all(e, r->seq);
 	if (err == 0 && r->type == REC_ZONE)
 		err = note_zone(x, r->zone);
@@ -138,7 +137,6 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
 	}
-	x->durable = true;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
 	if (r < 0)
 		return r;
@@ -269,7 +267,6 @@ static int replay_tail(struct replay *x)
 		return 0;
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	identity_of(p, &want);
-	x->durable = MUTANT("tail-counts-durable");
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x,
 		      &tainted);
 	p->e.stats.replayed_tail = x->last - before;
