@@ -215,6 +215,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/lib/random.h \
 	tests/lib/run \
 	tests/lib/test.sh \
+	tests/crash/soak \
 	tests/reliability.json \
 	tests/attach/functions.sh \
 	tests/cli/functions.sh \
@@ -379,6 +380,10 @@ soak-fault: $(fault_tests)
 .PHONY: soak-fault
 
 # N kills of a daemon under load.
+# The long form of the crash explorer; figures go to tests/reliability.json.
+soak-crash: tests/crash/explore
+	$(srcdir)/tests/crash/soak '$(abs_top_builddir)/tests/crash/explore' $${MINUTES:-30} $${IMAGES:-1000000}
+soak: soak-crash soak-kill
 soak-kill: all $(test_tools)
 	rm -f kill.figures
 	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.figures' TEST_TIMEOUT=36000 \
@@ -387,7 +392,7 @@ soak-kill: all $(test_tools)
 # Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
 check-vm: all tests/vm/writer
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'
-.PHONY: check-unit check-model check-valgrind check-vm soak-kill
+.PHONY: soak soak-crash check-unit check-model check-valgrind check-vm soak-kill
 
 clean-local:
 	rm -rf tests/vm/cache tests/vm/*.console

@@ -122,14 +122,14 @@ static int groups_fill_batches(struct run *r)
 	TRY(full_volume(r, 8, &a));
 	TRY(full_volume(r, 8, &b));
 	TRY(do_checkpoint(r));
-	look_from_here(r);
-	for (unsigned k = 0; k < 130 + 3 * variant_of(r); k++) { /* more than one batch holds */
+	for (unsigned k = 0; k < 230 + 7 * variant_of(r); k++) { /* more than one batch holds */
 		TRY(do_snapshot(r, (struct subject *[]){a, b}, 2, COWBD_NO_WAIT));
 		TRY(do_remove(r, newest(r), COWBD_NO_WAIT));
 		TRY(do_remove(r, nth(r, r->ph->oracle.nsubjects - 2), COWBD_NO_WAIT));
 	}
 	TRY(snapshot_one(r, a, COWBD_NO_WAIT, &s));
 	TRY(do_clone(r, s, 2, COWBD_NO_WAIT));
+	look_from_here(r);
 	return do_commit(r);
 }
 
@@ -178,6 +178,36 @@ static int checkpoint_beside_writes(struct run *r)
 	TRY(do_checkpoint(r));
 	TRY(do_write(r, a, 0, 16 * r->per, 0)); /* into what came free */
 	return do_flush(r, a);
+}
+
+static int dirty_every_leaf(struct run *r, unsigned skip)
+{
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned at = skip; at < 64; at += 4)
+			TRY(do_write(r, nth(r, i), at * r->per, 1, 0));
+	return 0;
+}
+
+static int change_every_leaf(struct run *r)
+{
+	TRY(dirty_every_leaf(r, 1));
+	return do_commit(r);
+}
+
+/* More pages than a checkpoint takes at once: they are changed again before their turn comes. */
+static int pages_change_before_they_are_written(struct run *r)
+{
+	for (unsigned i = 0; i < 4; i++)
+		TRY(do_create(r, 64 * r->per, 0));
+	TRY(do_checkpoint(r));
+	TRY(dirty_every_leaf(r, 0));
+	look_from_here(r);
+	r->inside = (struct inside){
+		.kinds = IN_WRITE, .skip = variant_of(r), .body = change_every_leaf};
+	TRY(do_checkpoint(r));
+	r->inside.body = NULL;
+	return r->inside.ran ? r->inside.result
+			     : found(r, "nothing happened inside the checkpoint");
 }
 
 static int zone_changes_its_type(struct run *r)
@@ -317,6 +347,25 @@ static int clones_fault_on_a_shared_page(struct run *r)
 	return do_flush(r, a);
 }
 
+/* b lets go of a block, by a record that is not durable; a is not its only owner yet. */
+static int left_to_its_last_owner(struct run *r)
+{
+	struct subject *a, *b;
+
+	TRY(full_volume(r, 4, &a));
+	TRY(clone_one(r, a, 0, &b));
+	TRY(do_write(r, b, 3 * r->per, 1, 0)); /* the pages above are each one's own */
+	TRY(do_write(r, a, 3 * r->per + 1, 1, 0));
+	TRY(do_sync(r));
+	TRY(do_checkpoint(r));
+	look_from_here(r);
+	TRY(do_write(r, b, 0, r->per, 0));
+	TRY(do_write(r, a, 1, 2, 0));
+	TRY(variant_of(r) ? do_flush(r, b) : 0);
+	TRY(do_unmap(r, b, r->per, r->per, true, 0));
+	return do_write(r, a, r->per + 1, 2, 0);
+}
+
 static int count_at_its_maximum(struct run *r)
 {
 	struct subject *a, *s;
@@ -356,6 +405,9 @@ static int pool_full_in_a_fault(struct run *r)
 		TRY(do_write(r, b, at, 4 * r->per, 0));
 		refused = r->ph->oracle.op[before].ack == SIZE_MAX;
 	}
+	TRY(do_sync(r));
+	look_from_here(r);
+	TRY(do_unmap(r, b, 0, 4 * r->per, true, 0));
 	TRY(do_write(r, a, 3, 2 * r->per, 0)); /* of a shared block a part */
 	TRY(do_write(r, a, 0, 16 * r->per, 0));
 	TRY(do_remove(r, s, 0)); /* always works */
@@ -403,6 +455,22 @@ static int killed_with_a_journal_write_in_flight(struct run *r)
 	TRY(do_flush(r, b));
 	TRY(do_write(r, a, 0, 2 * r->per, COWBD_FUA));
 	return do_checkpoint(r);
+}
+
+/* What was acknowledged is in the tail alone. */
+static int killed_before_a_flush(struct run *r)
+{
+	struct subject *a, *s;
+
+	TRY(full_volume(r, 8, &a));
+	TRY(snapshot_one(r, a, 0, &s));
+	TRY(do_checkpoint(r));
+	TRY(do_write(r, a, 1, 3 * r->per, 0));
+	TRY(do_create(r, 5 * r->per, COWBD_NO_WAIT));
+	TRY(do_remove(r, s, COWBD_NO_WAIT));
+	r->die = (struct die){.kinds = IN_SYNC};
+	look_from_here(r);
+	return do_flush(r, a);
 }
 
 /* Nothing to replay: what was written in place is in the page cache alone, and a flush in the next session must
@@ -586,7 +654,7 @@ static int grown_and_cut(struct run *r)
 const struct directed directed_scripts[] = {
 	{"journal-wraps-in-a-group", 4096, 14, 4, 0, journal_wraps_in_a_group, NULL},
 	{"journal-is-full", 4096, 14, 1, 0, journal_is_full, NULL},
-	{"groups-fill-batches", 4096, 14, 3, 0, groups_fill_batches, NULL},
+	{"groups-fill-batches", 4096, 14, 2, 0, groups_fill_batches, NULL},
 	{"checkpoint-beside-writes", 16384, 34, 10, 0, checkpoint_beside_writes, NULL},
 	{"zone-changes-its-type", 16384, 26, 3, 0, zone_changes_its_type, NULL},
 	{"deletion-interrupted", 8192, 16, 8, 0, deletion_interrupted, checkpoint_again},
@@ -594,11 +662,15 @@ const struct directed directed_scripts[] = {
 	{"rollback-interrupted", 8192, 14, 6, 0, rollback_interrupted, NULL},
 	{"resize-interrupted", 4096, 14, 2, 0, resize_interrupted, NULL},
 	{"clones-fault-on-a-shared-page", 8192, 14, 4, 0, clones_fault_on_a_shared_page, NULL},
+	{"left-to-its-last-owner", 8192, 14, 2, 0, left_to_its_last_owner, NULL},
 	{"count-at-its-maximum", 4096, 14, 2, 0, count_at_its_maximum, NULL},
 	{"pool-full-in-a-fault", 16384, 12, 1, 0, pool_full_in_a_fault, NULL},
 	{"replay-without-a-free-zone", 16384, 16, 4, 0, replay_without_a_free_zone, NULL},
 	{"killed-with-a-journal-write-in-flight", 8192, 14, 3, 1,
 	 killed_with_a_journal_write_in_flight, checkpoint_again},
+	{"killed-before-a-flush", 8192, 14, 1, 1, killed_before_a_flush, checkpoint_again},
+	{"pages-change-before-they-are-written", 4096, 30, 2, 0,
+	 pages_change_before_they_are_written, NULL},
 	{"written-in-place-and-killed", 8192, 14, 1, 1, written_in_place_and_killed,
 	 flush_what_is_there},
 	{"killed-in-a-checkpoint", 8192, 14, 8, 2, killed_in_a_checkpoint, checkpoint_again},

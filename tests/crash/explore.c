@@ -371,16 +371,16 @@ static void print_counts(void)
 /* For scripts/reliability. */
 static void print_figures(void)
 {
-	printf("# Cuts of the power and deaths of the daemon (`make soak-crash`)\n"
-	       "+ %" PRIu64 " distinct images tried: recovered, checked, content judged\n"
-	       "+ 0 of them, violations of the contract\n",
+	printf("# Cuts of the power and deaths of the daemon (make soak-crash)\n"
+	       "+ %" PRIu64 " distinct images tried\n"
+	       "+ 0 violations of the contract in them\n",
 	       images_distinct());
 	for (unsigned i = 0; i < IMAGE_KINDS; i++)
 		printf("+ %" PRIu64 " images: %s\n", counts.images[i], image_kind_name(i));
 	printf("+ %" PRIu64 " points at which the power was cut\n"
-	       "+ %" PRIu64 " workloads, random\n"
-	       "+ %" PRIu64 " workloads, sequences of up to three operations\n"
-	       "+ %" PRIu64 " workloads, written for one danger\n",
+	       "+ %" PRIu64 " workloads: random\n"
+	       "+ %" PRIu64 " workloads: sequences of up to three operations\n"
+	       "+ %" PRIu64 " workloads: written for one danger\n",
 	       counts.cuts, counts.workloads, counts.sequences, counts.directed);
 }
 
