@@ -79,6 +79,7 @@ enum option_id {
 	OPT_DISCARD,
 	OPT_FORMAT,
 	OPT_PAD,
+	OPT_ROOT,
 	OPT_DEVICE,
 	OPT_CONNECTIONS,
 	OPT_VIA,
@@ -336,6 +337,7 @@ int cmd_check(const struct call *c);
 int cmd_import(const struct call *c);
 int cmd_export(const struct call *c);
 int cmd_grow(const struct call *c);
+int cmd_enable(const struct call *c);
 int cmd_attach(const struct call *c);
 int cmd_detach(const struct call *c);
 int cmd_mount(const struct call *c);

@@ -49,6 +49,7 @@ const struct option_def option_defs[OPTIONS] = {
 	[OPT_DISCARD] = {0, "discard", NULL},
 	[OPT_FORMAT] = {0, "format", "FORMAT"},
 	[OPT_PAD] = {0, "pad", NULL},
+	[OPT_ROOT] = {0, "root", "DIR"},
 	[OPT_DEVICE] = {0, "device", "DEVICE"},
 	[OPT_CONNECTIONS] = {0, "connections", "N"},
 	[OPT_VIA] = {0, "via", "WAY"},
@@ -132,6 +133,8 @@ OPTIONS_OF(attach, {OPT_DEVICE, "this /dev/nbdN or /dev/loopN, instead of any th
 OPTIONS_OF(mount, {OPT_READONLY, "nothing can be written"},
 	   {OPT_OPTIONS, "options of the file system, as mount -o has them"}, VIA_OPTION);
 OPTIONS_OF(reattach, {OPT_WATCH, "go on, and do it whenever a connection has died"});
+OPTIONS_OF(enable, {OPT_NAME, "of the service, cowbd@NAME; else the pool's"},
+	   {OPT_ROOT, "write below DIR instead of /"});
 OPTIONS_OF(export, {OPT_FORCE, "replace a file that exists, or write to a device"});
 
 const struct command commands[] = {
@@ -186,6 +189,9 @@ const struct command commands[] = {
 	{"reattach", NULL, "", 0, 0, "give /dev/nbdN new connections in place of dead ones",
 	 cmd_reattach, reattach_options, false},
 	{"grow", NULL, "[SIZE]", 0, 1, "make the pool larger", cmd_grow, no_options, false},
+	{"enable", NULL, "POOL [VOL...]", 1, -1,
+	 "let systemd serve the pool, and attach volumes, at boot", cmd_enable, enable_options,
+	 false},
 	{"help", NULL, "[COMMAND]", 0, 1, "print help", cmd_help, no_options, false},
 };
 const size_t commands_n = ARRAY_SIZE(commands);

@@ -16,6 +16,7 @@ cli_cowbd_SOURCES = \
 	cli/cmd_df.c \
 	cli/cmd_diff.c \
 	cli/cmd_dump.c \
+	cli/cmd_enable.c \
 	cli/cmd_events.c \
 	cli/cmd_export.c \
 	cli/cmd_fork.c \

@@ -95,12 +95,14 @@ script_tests = \
 	tests/cli/clone.sh \
 	tests/cli/closing.sh \
 	tests/cli/columns.sh \
+	tests/cli/completion.sh \
 	tests/cli/copied_pool.sh \
 	tests/cli/create_rm.sh \
 	tests/cli/df.sh \
 	tests/cli/diff.sh \
 	tests/cli/dry_run.sh \
 	tests/cli/dying.sh \
+	tests/cli/enable.sh \
 	tests/cli/dump.sh \
 	tests/cli/events.sh \
 	tests/cli/export.sh \
@@ -126,6 +128,7 @@ script_tests = \
 	tests/cli/serve.sh \
 	tests/cli/serve_daemon.sh \
 	tests/cli/serve_options.sh \
+	tests/cli/service.sh \
 	tests/cli/sizes.sh \
 	tests/cli/snapshot.sh \
 	tests/cli/socket_path.sh \
