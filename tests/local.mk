@@ -202,10 +202,18 @@ script_tests = \
 
 # A virtual machine with Debian's kernel; a part of these is in make check.
 vm_tests = \
-	tests/vm/client.sh
+	tests/vm/client.sh \
+	tests/vm/guest_disk.sh \
+	tests/vm/hold.sh \
+	tests/vm/logwrites.sh \
+	tests/vm/mount.sh
 vm_guest = \
+	tests/vm/guest/disk.sh \
 	tests/vm/guest/init \
+	tests/vm/guest/hold.sh \
 	tests/vm/guest/lib.sh \
+	tests/vm/guest/logwrites.sh \
+	tests/vm/guest/mount.sh \
 	tests/vm/guest/snapshots.sh \
 	tests/vm/guest/trim.sh
 
@@ -393,7 +401,7 @@ soak-kill: all $(test_tools)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
 	$(srcdir)/scripts/reliability note kill <kill.figures
 # Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
-check-vm: all tests/vm/writer
+check-vm: all tests/vm/writer tests/crash/logwrites
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'
 .PHONY: soak soak-crash check-unit check-model check-valgrind check-vm soak-kill
 

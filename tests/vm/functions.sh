@@ -112,9 +112,8 @@ vm_end() {
 		esac
 	done
 	if [ -n "$vm_bad" ]; then
-		vm_kept=$top_builddir/tests/vm/$(basename "$0" .sh).console
-		cp "$vm_console" "$vm_kept"
-		fail "in the guest:$vm_bad; its console: $vm_kept"
+		vm_keep_console
+		fail "in the guest:$vm_bad"
 	fi
 	[ $vm_passed -gt 0 ] || skip "$vm_why"
 }
@@ -125,7 +124,17 @@ vm_run() {
 	vm_end "$@"
 }
 
+vm_keep_console() {
+	vm_kept=$top_builddir/tests/vm/$(basename "$0" .sh).console
+	cp "$vm_console" "$vm_kept"
+	echo "the guest's console: $vm_kept"
+}
+
 vm_clean_up() {
-	[ -z "$vm_pid" ] || kill -9 "$vm_pid" 2>/dev/null || :
+	[ -z "$vm_pid" ] || {
+		kill -9 "$vm_pid" 2>/dev/null || :
+		vm_keep_console
+	}
 }
 trap vm_clean_up EXIT
+trap 'exit 143' TERM INT
