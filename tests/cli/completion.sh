@@ -9,8 +9,8 @@ cowbd create disk 16M
 cowbd create data 16M
 cowbd snapshot disk@one disk@two data@one >/dev/null
 
-# complete LINE: what could stand at its end, sorted, with blanks between.
-complete() {
+# completed LINE: what could stand at its end, sorted, with blanks between.
+completed() {
 	PATH=${COWBD%/*}:$PATH LINE=$1 bash --norc -c '
 		. "$1/service/cowbd"
 		COMP_LINE=$LINE
@@ -21,7 +21,7 @@ complete() {
 
 # must LINE REPLIES
 must() {
-	same "$(complete "$1")" "$2"
+	same "$(completed "$1")" "$2"
 }
 
 must 'cowbd sna' snapshot
@@ -39,12 +39,12 @@ must 'cowbd rollback --un' --undo
 
 # every command and every option that there is
 for word in $(cowbd --help | sed -n '/^commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p'); do
-	case " $(complete "cowbd $word") " in
+	case " $(completed "cowbd $word") " in
 	*" $word "*) ;;
 	*) fail "$word is not completed" ;;
 	esac
 	for option in $(cowbd "$word" --help | grep -o '^  \(-., \|    \)--[a-z-]*' | grep -o -e '--.*'); do
-		case " $(complete "cowbd $word $option") " in
+		case " $(completed "cowbd $word $option") " in
 		*" $option "*) ;;
 		*) fail "$word $option is not completed" ;;
 		esac

@@ -43,7 +43,7 @@ vm_fetch_kernel() {
 		(cd "$1" && timeout 120 apt-get -qq download "$vm_package" >/dev/null 2>&1) || continue
 		dpkg-deb -x "$1"/linux-image-*.deb "$1" || return 1
 		rm -f "$1"/linux-image-*.deb
-		rm -rf "$1/usr"
+		rm -rf "${1:?}/usr"
 		return 0
 	done
 	return 1

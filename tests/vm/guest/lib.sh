@@ -1,4 +1,3 @@
-	[ $end_status -eq 0 ] || take_down_hard "$end_status"
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh
 # lib.sh - what the scenarios in the guest share

@@ -30,7 +30,7 @@ mark written
 blkdiscard -o 131072 -l 65536 $COWBD_POOL
 mark discarded
 
-cowbd init $COWBD_POOL --force >/dev/null
+cowbd init $COWBD_POOL --name pool --force >/dev/null
 mark made
 serve
 cowbd create v0 64M
