@@ -15,6 +15,11 @@ logged() {
 	dmsetup mknodes
 }
 
+# The target logs a write when a flush has come after it.
+flush() {
+	dd if=/dev/null of=$COWBD_POOL conv=notrunc,fsync 2>/dev/null
+}
+
 mark() {
 	dmsetup message logged 0 mark "$1"
 }
@@ -28,6 +33,7 @@ done
 head -c 4096 /dev/zero | tr '\0' x | dd of=$COWBD_POOL bs=4k seek=17 oflag=direct conv=notrunc,fsync 2>/dev/null
 mark written
 blkdiscard -o 131072 -l 65536 $COWBD_POOL
+flush
 mark discarded
 
 cowbd init $COWBD_POOL --name pool --force >/dev/null
