@@ -59,6 +59,7 @@ struct attach {
 	uint32_t sector_bytes;
 	enum via via;
 	int index;            /* of the device that it must be, with via; -1: any */
+	bool or_any;          /* if that one is in use */
 	unsigned connections; /* of the kernel's client */
 	bool read_only, copy;
 	bool goes_with_last_use; /* the device is gone when nobody has it open or mounted */

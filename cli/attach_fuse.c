@@ -213,11 +213,11 @@ static int configure_loop(const struct chain *c, int fd, int file)
 	return ioctl(fd, LOOP_CONFIGURE, &config) < 0 ? -errno : 0;
 }
 
-static int free_loop_index(const struct attach *a)
+static int free_loop_index(const struct attach *a, bool again)
 {
 	SCOPED_FD int control = -1;
 
-	if (a->index >= 0)
+	if (a->index >= 0 && !again)
 		return a->index;
 	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	return control < 0                             ? -errno
@@ -235,7 +235,7 @@ static int make_loop(const struct chain *c, struct attachment *ret, int *ret_fd)
 	if (file < 0)
 		return complain("%s: can't open nbdfuse's file: %s", c->a->name, strerror(errno));
 	for (int tries = 0; err == -EBUSY && tries < LOOP_TRIES; tries++) {
-		index = free_loop_index(c->a);
+		index = free_loop_index(c->a, tries > 0);
 		if (index < 0)
 			return complain("no loop device: %s: `modprobe loop`", strerror(-index));
 		fd = open_loop(index, c->a->read_only);
@@ -246,7 +246,7 @@ static int make_loop(const struct chain *c, struct attachment *ret, int *ret_fd)
 			*ret_fd = fd;
 		else
 			close(fd);
-		if (c->a->index >= 0)
+		if (c->a->index >= 0 && !c->a->or_any)
 			break;
 	}
 	if (err)

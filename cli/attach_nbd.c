@@ -211,6 +211,10 @@ static int connect_kernel(struct nbdlink *l, const struct attach *a, const struc
 
 	nbd_backend(a->s->uuid, a->id, a->copy, backend);
 	err = nbdlink_connect(l, &q, &n.index);
+	if (err == -EBUSY && a->or_any) {
+		q.index = -1;
+		err = nbdlink_connect(l, &q, &n.index);
+	}
 	if (err)
 		return connect_trouble(a, err);
 	n.read_only = (q.server_flags & NBD_FLAG_READ_ONLY) != 0;

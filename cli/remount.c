@@ -141,17 +141,23 @@ int remount_up(struct session *s, const char *name, struct remount *r)
 	struct attach a = {
 		.via = r->at.via,
 		.index = (int)r->at.index,
+		.or_any = true,
 		.connections = r->connections,
 		.sector_bytes = r->sector_bytes,
 		.read_only = r->at.read_only,
 		.goes_with_last_use = r->goes_with_last_use,
 	};
+	char before[sizeof r->at.device];
 	int status = disk_info(s, name, &object);
 
+	strcpy(before, r->at.device);
 	if (!status)
 		status = attach_prepare(s, object, &a);
 	if (!status)
 		status = attach_device(&a, &r->at, &fd);
+	if (!status && strcmp(before, r->at.device) != 0)
+		note("%s was taken by somebody else meanwhile: %s is attached as %s", before, name,
+		     r->at.device);
 	if (!status)
 		parts_scan(&r->at, fd);
 	for (size_t i = 0; !status && i < r->mounts.n; i++)

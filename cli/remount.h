@@ -19,7 +19,7 @@ struct remount {
 /* Unmounts and detaches it: all, or nothing has changed.  name: of the disk. */
 int remount_down(struct session *s, const struct attachment *a, const char *name,
 		 struct remount *ret);
-/* Attaches to the same device, and mounts again. */
+/* Attaches to the same device, unless somebody else took it meanwhile, and mounts again. */
 int remount_up(struct session *s, const char *name, struct remount *r);
 
 /* The list for a refusal: "/dev/nbd0, mounted on /a, /b; /dev/loop1". */

@@ -60,6 +60,7 @@ one_fs() {
 		return 0
 	fi
 	cowbd resize "$1" 700M --resize-fs --remount
+	device=$(our_loops)
 	same "$(blockdev --getsize64 "$device")" $((700 << 20))
 	[ "$(blocks_of)" -gt $((small * 3 / 2)) ] || fail "$1 did not grow: $small, $(blocks_of)"
 	cmp data mnt/data
@@ -83,6 +84,7 @@ cowbd create raw 16M
 device=$(cowbd attach raw)
 expect 1 "$COWBD" resize raw 32M --resize-fs --remount
 says 'no file system on all of it'
+device=$(our_loops)
 same "$(blockdev --getsize64 "$device")" $((32 << 20))
 cowbd detach raw
 cowbd stop

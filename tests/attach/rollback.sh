@@ -5,6 +5,13 @@
 
 need_fs ext4
 need sfdisk
+# same_device: it came back as it was, unless another process took the device meanwhile, which is said.
+same_device() {
+	[ "$(our_loops)" = "$device" ] || grep -q "was taken by somebody else" err ||
+		fail "it was $device, and is $(our_loops)"
+	device=$(our_loops)
+}
+
 serve_pool
 mkdir mnt mnt2
 cowbd create vol 200M
@@ -38,13 +45,13 @@ says 'mnt is busy'
 exec 3<&-
 same "$(cat mnt/sub/file)" new
 
-cowbd rollback vol@s --remount >out
+cowbd rollback vol@s --remount >out 2>err
 grep -q 'kept as vol@before-rollback' out
-same "$(our_loops)" "$device"
+same_device
 same "$(cat mnt/file mnt/sub/file | tr '\n' ' ')" 'old old '
 findmnt -n -o OPTIONS mnt | grep -q noatime
 # it was made by mount, so it still goes with its last use
-cowbd rollback --undo vol --remount >/dev/null
+cowbd rollback --undo vol --remount >/dev/null 2>err
 same "$(cat mnt/file mnt/sub/file | tr '\n' ' ')" 'new new '
 umount mnt/sub mnt
 wait_for 10 nothing_attached
@@ -55,14 +62,31 @@ mount "${device}p2" mnt
 expect 1 "$COWBD" rollback vol@nothing --remount
 says 'no snapshot'
 same "$(cat mnt/file)" new
-cowbd rollback vol@s --remount >/dev/null
+cowbd rollback vol@s --remount >/dev/null 2>err
 same "$(cat mnt/file)" old
 umount mnt
-same "$(our_loops)" "$device"
+same_device
+
+# somebody who waits for the device to be free gets it; the disk comes back under another name
+truncate -s 1M spoiler
+mount "${device}p2" mnt
+taken=$device
+(until losetup "$taken" spoiler 2>/dev/null; do kill -0 $$ || exit 1; done) &
+spoiler=$!
+cowbd rollback --undo vol --remount >/dev/null 2>err
+same "$(cat mnt/file)" new
+same_device
+kill $spoiler 2>/dev/null || :
+wait $spoiler 2>/dev/null || :
+echo "# was $taken, is $device"
+[ "$device" = "$taken" ] || losetup -d "$taken"
+cowbd rollback vol@s --remount >/dev/null 2>err
+same_device
+umount mnt
 
 # with nothing mounted
-cowbd rollback --undo vol --remount >/dev/null
-same "$(our_loops)" "$device"
+cowbd rollback --undo vol --remount >/dev/null 2>err
+same_device
 
 # force: what is cached never lands on the new state
 mount "${device}p2" mnt
