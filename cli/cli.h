@@ -68,6 +68,10 @@ enum option_id {
 	OPT_ON_FULL,
 	OPT_HOLD_TIMEOUT,
 	OPT_LOW_WATER,
+	OPT_TAKEOVER,
+	OPT_SOCKET_GROUP,
+	OPT_SOCKET_MODE,
+	OPT_CONTROL_GROUP,
 	OPT_LOST_TAIL,
 	OPT_AFTER_ERROR,
 	OPT_SECTOR_SIZE,
@@ -221,6 +225,9 @@ int client_call(struct client *k, const char *cmd, json_t *args, admin_progress 
 
 /* Waits until the daemon has ended the connection; what went wrong with it in *t. */
 void client_wait_end(struct client *k, struct trouble *t);
+
+/* The same, but for so long at most: false when it has not ended by then. */
+bool client_wait_end_until(struct client *k, unsigned ms, struct trouble *t);
 
 /* After subscribe: each event until the connection ends.  True: the daemon said goodbye; t as above. */
 bool client_events(struct client *k, void (*event)(void *opaque, json_t *event), void *opaque,

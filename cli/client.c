@@ -254,3 +254,12 @@ bool client_events(struct client *k, void (*event)(void *opaque, json_t *event),
 	}
 	return closed;
 }
+
+bool client_wait_end_until(struct client *k, unsigned ms, struct trouble *t)
+{
+	struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	client_wait_end(k, t);
+	return feof(k->in) != 0;
+}

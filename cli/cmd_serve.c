@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "reattach.h"
@@ -30,17 +31,30 @@
 #define READY_POLL_MS 10
 #define LOG_TAIL 4096
 #define ARGS_MAX 256
+#define THREADS 64 /* a connection; measured, see docs/ARCHITECTURE.md */
+#define TAKEOVER_MS 10000
+#define RESTARTS_MAX 5 /* so often within so many seconds, then no more */
+#define RESTARTS_S 60
 
 struct serve {
 	const struct call *c;
 	struct session s; /* path and uuid */
 	char *socket;     /* NULL: TCP */
+	bool old;         /* another daemon serves the pool, and is to hand it over */
 	char *ctl, *log;
 	char host[256], port[16];
 	char *plugin;
 	char *args[ARGS_MAX]; /* of nbdkit, malloc'ed */
 	size_t n;
 };
+
+static uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 /* ---- what to run ---------------------------------------------------------------------- */
 
@@ -199,7 +213,8 @@ static int check_tcp(struct serve *v)
 
 /* ---- sockets and files in the run directory ------------------------------------------------- */
 
-static int make_run_dir(void)
+/* open: others may go through it to a socket that is theirs to use, but not look around in it. */
+static int make_run_dir(bool open)
 {
 	char dir[PATH_MAX];
 	struct stat st;
@@ -215,6 +230,9 @@ static int make_run_dir(void)
 		return complain("run directory %s: others can write there: set COWBD_RUNDIR to a "
 				"directory of your own",
 				dir);
+	if (open && (st.st_mode & 0011) != 0011 && chmod(dir, (st.st_mode & 0777) | 0011) < 0)
+		return complain("run directory %s: can't let others through: %s", dir,
+				strerror(errno));
 	return DONE;
 }
 
@@ -249,7 +267,9 @@ static int clear_socket(const char *path)
 
 static int name_files(struct serve *v)
 {
-	int status = make_run_dir();
+	const struct call *c = v->c;
+	int status = make_run_dir(c->opt[OPT_SOCKET_GROUP] || c->opt[OPT_SOCKET_MODE] ||
+				  c->opt[OPT_CONTROL_GROUP]);
 
 	if (!status)
 		status = run_dir_file(&v->ctl, "%s.ctl", v->s.uuid);
@@ -287,7 +307,7 @@ static int choose_socket(struct serve *v)
 		status = run_dir_file(&v->socket, "%s.nbd", v->s.uuid);
 	else if (asprintf(&v->socket, "%s", v->c->opt[OPT_SOCKET]) < 0)
 		status = complain("no memory for a path");
-	return status ? status : clear_socket(v->socket);
+	return status || v->old ? status : clear_socket(v->socket);
 }
 
 /* ---- arguments --------------------------------------------------------------------------------- */
@@ -307,14 +327,13 @@ static int add_listener(struct serve *v)
 static int add_server_args(struct serve *v)
 {
 	const struct call *c = v->c;
-	unsigned long threads;
+	unsigned long threads = THREADS;
 	int status = DONE;
 
-	if (c->opt[OPT_THREADS]) {
+	if (c->opt[OPT_THREADS])
 		status = parse_number(c->opt[OPT_THREADS], "--threads", 1, 4096, &threads);
-		if (!status)
-			status = add_arg(v, "--threads=%lu", threads);
-	}
+	if (!status)
+		status = add_arg(v, "--threads=%lu", threads);
 	if (!status && c->opt[OPT_READONLY])
 		status = add_arg(v, "--readonly");
 	if (!status && (c->opt[OPT_TLS] || c->opt[OPT_TLS_CERTIFICATES] || c->opt[OPT_TLS_PSK]))
@@ -353,12 +372,18 @@ static int add_plugin_args(struct serve *v)
 	static const struct {
 		enum option_id id;
 		const char *parameter;
-	} flags[] = {
-		{OPT_READONLY, "read-only=true"},
-		{OPT_DIRECT, "direct=on"},
-		{OPT_LOST_TAIL, "lost-tail=true"},
-		{OPT_AFTER_ERROR, "after-error=true"},
-	};
+	} flags[] =
+		{
+			{OPT_READONLY, "read-only=true"},
+			{OPT_DIRECT, "direct=on"},
+			{OPT_LOST_TAIL, "lost-tail=true"},
+			{OPT_AFTER_ERROR, "after-error=true"},
+		},
+	  access[] = {
+		  {OPT_SOCKET_GROUP, "socket-group"},
+		  {OPT_SOCKET_MODE, "socket-mode"},
+		  {OPT_CONTROL_GROUP, "control-group"},
+	  };
 	uint64_t cache;
 	int status = add_arg(v, "%s", v->plugin);
 
@@ -371,6 +396,9 @@ static int add_plugin_args(struct serve *v)
 	}
 	if (!status)
 		status = add_full_args(v);
+	for (size_t i = 0; !status && i < ARRAY_SIZE(access); i++)
+		if (v->c->opt[access[i].id])
+			status = add_arg(v, "%s=%s", access[i].parameter, v->c->opt[access[i].id]);
 	for (size_t i = 0; !status && i < ARRAY_SIZE(flags); i++)
 		if (v->c->opt[flags[i].id])
 			status = add_arg(v, "%s", flags[i].parameter);
@@ -388,6 +416,45 @@ static int make_args(struct serve *v)
 	if (!status)
 		status = add_server_args(v);
 	return status ? status : add_plugin_args(v);
+}
+
+/* ---- taking over -------------------------------------------------------------------------------- */
+
+/* What the old one leaves behind when its process ends a moment after its pool is closed. */
+static int wait_gone(const struct serve *v, int pidfd, uint64_t until_ms)
+{
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+	uint64_t now = clock_ms();
+
+	if (pidfd >= 0 && poll(&ended, 1, until_ms > now ? (int)(until_ms - now) : 0) <= 0)
+		return complain(
+			"pid %d has let the pool go and does not end: kill it, and serve again",
+			v->s.hello.pid);
+	return v->socket && unlink(v->socket) < 0 && errno != ENOENT
+		       ? complain("%s: can't take the old socket away: %s", v->socket,
+				  strerror(errno))
+		       : DONE;
+}
+
+/* The old daemon commits, drops its clients without a word (they send again what was not answered), and closes
+ * the pool; all that takes time and can be done before, was. */
+static int take_over(struct serve *v)
+{
+	SCOPED_JSON json_t *ok = NULL, *args = json_pack("{s:b, s:b}", "force", 1, "quick", 1);
+	SCOPED_FD int pidfd = pidfd_open(v->s.hello.pid, 0);
+	uint64_t until_ms = clock_ms() + TAKEOVER_MS;
+	struct trouble t = {.message = ""};
+
+	if (session_call(&v->s, "stop", args, NULL, NULL, &ok) < 0)
+		return session_complain(&v->s);
+	if (!client_wait_end_until(v->s.daemon, TAKEOVER_MS, &t))
+		return complain("pid %d was asked to hand the pool over and has not within %d s: "
+				"look at its log; kill it, and serve again: nothing acknowledged "
+				"is lost",
+				v->s.hello.pid, TAKEOVER_MS / 1000);
+	if (t.message[0])
+		return complain("the daemon has ended, but not well: %s", t.message);
+	return wait_gone(v, pidfd, until_ms);
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
@@ -508,22 +575,69 @@ static void detach(struct serve *v)
 	dup2(log >= 0 ? log : null, STDERR_FILENO);
 }
 
-/* nbdkit asks to be killed when its parent ends (1.32 does, with -f).  So it is begun as an
- * orphan: by a child of ours that has ended before nbdkit starts. */
+static bool died_by_itself(int status)
+{
+	return WIFSIGNALED(status) && (WTERMSIG(status) == SIGABRT || WTERMSIG(status) == SIGSEGV ||
+				       WTERMSIG(status) == SIGBUS);
+}
+
+/* May it be started again, or did it die too often of late? */
+static bool may_restart(uint64_t *died_ms, unsigned *n)
+{
+	uint64_t now = clock_ms();
+	bool may = *n < RESTARTS_MAX || now - died_ms[*n % RESTARTS_MAX] > RESTARTS_S * 1000;
+
+	died_ms[(*n)++ % RESTARTS_MAX] = now;
+	return may;
+}
+
+/* Starts nbdkit, and again when it has died by an error of its own (nbdkit before 1.33.10 can be brought to that by a
+ * client that goes away); any other end is meant.  nbdkit asks to be killed when its parent ends (1.32 does,
+ * with -f); so this stays until it has ended. */
+static int keep_running(struct serve *v, int pid_out)
+{
+	uint64_t died_ms[RESTARTS_MAX] = {0};
+	unsigned n = 0;
+	int status;
+	pid_t pid;
+
+	for (;;) {
+		pid = fork();
+		if (pid < 0)
+			return complain("can't fork: %s", strerror(errno));
+		if (pid == 0) {
+			if (pid_out >= 0)
+				close(pid_out);
+			_exit(become_nbdkit(v));
+		}
+		if (pid_out >= 0) {
+			if (write(pid_out, &pid, sizeof pid) != (ssize_t)sizeof pid)
+				kill(pid, SIGTERM);
+			close(pid_out);
+			pid_out = -1;
+		}
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (!died_by_itself(status))
+			return WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
+		note("nbdkit (pid %d) died of signal %d", (int)pid, WTERMSIG(status));
+		if (!may_restart(died_ms, &n))
+			return complain("nbdkit died %d times within %d s: not started again",
+					RESTARTS_MAX, RESTARTS_S);
+		if (v->socket)
+			(void)!clear_socket(v->socket);
+	}
+}
+
+/* A child of ours that has ended leaves it an orphan, which nobody waits for. */
 static void start_orphan(struct serve *v, int pid_out)
 {
-	pid_t child = getpid(), pid = fork();
+	pid_t pid = fork();
 
-	if (pid != 0) {
-		if (pid > 0 && write(pid_out, &pid, sizeof pid) != (ssize_t)sizeof pid)
-			_exit(FAILED);
+	if (pid != 0)
 		_exit(pid > 0 ? DONE : FAILED);
-	}
-	close(pid_out);
 	detach(v);
-	while (getppid() == child)
-		usleep(1000);
-	_exit(become_nbdkit(v));
+	_exit(keep_running(v, pid_out));
 }
 
 static int run_daemon(struct serve *v)
@@ -563,12 +677,14 @@ static int find_pool(struct serve *v)
 	if (!path || !*path)
 		return usage_error(v->c, "which pool?");
 	status = session_find_path(path, &v->s);
-	if (!status && v->s.daemon)
-		return complain("pool %s is already served by pid %d: `cowbd -p %s stop` ends it",
+	v->old = !status && v->s.daemon;
+	if (v->old && !v->c->opt[OPT_TAKEOVER])
+		return complain("pool %s is already served by pid %d: `cowbd -p %s stop` ends it, "
+				"--takeover takes over from it",
 				v->s.path, v->s.hello.pid, path);
 	if (!status)
 		status = name_files(v);
-	if (!status)
+	if (!status && !v->old)
 		status = check_copies(v);
 	return status ? status : choose_socket(v);
 }
@@ -588,6 +704,8 @@ int cmd_serve(const struct call *c)
 		status = find_plugin(&v);
 	if (!status)
 		status = make_args(&v);
+	if (!status && v.old)
+		status = take_over(&v);
 	if (!status)
 		status = c->opt[OPT_DAEMON] ? run_daemon(&v) : run_foreground(&v);
 	for (size_t i = 0; i < v.n; i++)

@@ -5,7 +5,8 @@
  *	accept thread ---- one thread a connection: greeting, then line -> admin_call -> line, in turn
  *
  * Invariants
- *   [CTL-1] Only uid 0 and our own uid are served, whatever the mode of the socket says.
+ *   [CTL-1] Only uid 0, our own uid and members of control-group are served, whatever the mode of the
+ *           socket says.
  *   [CTL-2] A connection costs at most one line of memory, and 30 s of patience for half a line
  *           or an answer that is not taken.
  *   [CTL-3] A connection that is open when the server ends is closed after the pool is, so that
@@ -32,6 +33,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "access.h"
 #include "events.h"
 #include "rundir.h"
 
@@ -395,15 +397,6 @@ static void *serve_connection(void *opaque)
 
 /* ---- connections --------------------------------------------------------------------- */
 
-static bool peer_is_allowed(int fd)
-{
-	struct ucred peer;
-	socklen_t len = sizeof peer;
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
-}
-
 /* A free slot, or NULL; ended ones become free on the way. */
 static struct slot *find_slot(void)
 {
@@ -440,8 +433,9 @@ static void begin_connection(int fd)
 	pthread_attr_t attributes;
 	int err;
 
-	if (!peer_is_allowed(fd)) { /* [CTL-1] */
-		refuse(fd, -EPERM, "only root and the user that serves the pool may manage it", "");
+	if (!access_may_manage(fd)) { /* [CTL-1] */
+		refuse(fd, -EPERM, "only root and the user that serves the pool may manage it",
+		       "or members of the group that control-group names");
 		return;
 	}
 	if (!slot) {

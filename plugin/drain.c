@@ -8,7 +8,8 @@
  *	signal, or `stop` -> eventfd -> drain thread:
  *	  1. new clients are refused
  *	  2. requests under way end and are answered, all clients are hung up on; see handles.c
- *	  3. commit; for no request is in the engine any more, it is the last one
+ *	  3. commit; for no request is in the engine any more, it is the last one (and, where another
+ *	     server waits to take over, one before 1, so that this one has little to do)
  *	  4. wait until all connections are closed
  *	  5. nbdkit_shutdown(): nbdkit leaves its loop, and calls .cleanup, where the pool is closed
  *
@@ -50,6 +51,7 @@ static pthread_t thread;
 
 static atomic_bool requested; /* the end has begun */
 static atomic_bool give_up;   /* nbdkit quit without us */
+static atomic_bool commit_ahead;
 
 /* Async-signal-safe. */
 static void wake(void)
@@ -61,8 +63,10 @@ static void wake(void)
 	errno = saved;
 }
 
-void drain_request(void)
+void drain_request(bool ahead)
 {
+	if (ahead)
+		atomic_store_explicit(&commit_ahead, true, memory_order_release);
 	if (!atomic_exchange_explicit(&requested, true, memory_order_acq_rel))
 		wake();
 }
@@ -110,6 +114,8 @@ static void *drain_main(void *unused)
 		;
 	if (atomic_load_explicit(&give_up, memory_order_acquire))
 		return NULL;
+	if (atomic_load_explicit(&commit_ahead, memory_order_acquire))
+		host->commit();
 	began_ms = now_ms();
 	notify("STOPPING=1");
 	host->begin();

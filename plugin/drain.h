@@ -5,6 +5,7 @@
 #ifndef COWBD_DRAIN_H
 #define COWBD_DRAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct drain_host {
@@ -19,8 +20,9 @@ struct drain_host {
  * .after_fork: nbdkit has set its own handlers then.  0 or -errno. */
 int drain_start(const struct drain_host *host) __attribute__((warn_unused_result));
 
-/* Begins the orderly end, once.  Any thread, and signal handlers. */
-void drain_request(void);
+/* Begins the orderly end, once.  Any thread, and signal handlers.  ahead: what can be made durable is,
+ * before clients are cut: then they miss the server for a shorter time. */
+void drain_request(bool ahead);
 
 /* Ends the thread.  From .cleanup. */
 void drain_join(void);

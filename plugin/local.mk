@@ -5,6 +5,8 @@ EXTRA_DIST += plugin/plugin.syms
 
 plugin_LTLIBRARIES += plugin/nbdkit-cowbd-plugin.la
 plugin_nbdkit_cowbd_plugin_la_SOURCES = \
+	plugin/access.c \
+	plugin/access.h \
 	plugin/connections.c \
 	plugin/connections.h \
 	plugin/control.c \

@@ -43,6 +43,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "access.h"
 #include "admin.h"
 #include "config.h"
 #include "connections.h"
@@ -63,6 +64,7 @@
 #define LOCK_WAIT_MS 1000 /* for the pool, while a killed predecessor's last I/O ends */
 #define CUT_LIMIT_MS 2000
 #define PEER_ROOM 128
+#define EXIT_NEEDS_SOMEBODY 74 /* EX_IOERR of sysexits.h */
 #define LOW_WATER_PERCENT 10
 
 /* PR_SET_IO_FLUSHER is younger than some C libraries' headers. */
@@ -214,6 +216,10 @@ static int set_control(const char *value)
 
 static int cowbd_plugin_config(const char *key, const char *value)
 {
+	int ours = access_config(key, value);
+
+	if (ours)
+		return ours < 0 ? -1 : 0;
 	if (!strcmp(key, "pool"))
 		return set_pool(value);
 	if (!strcmp(key, "cache"))
@@ -268,6 +274,9 @@ static int cowbd_plugin_config_complete(void)
 	"                   never flushed is lost.\n"                                              \
 	"after-error=true   Open after a failed sync; what was never flushed is lost.\n"           \
 	"ephemeral=SECONDS  How long a throw-away clone stays after its last client (60).\n"       \
+	"socket-group=G     Group and mode of the NBD socket, if it is a Unix socket\n"            \
+	"socket-mode=OCTAL  (default with a group: 0660).\n"                                       \
+	"control-group=G    Members of this group may manage the pool, too.\n"                     \
 	"control=PATH|off   The control socket (default: <pool-uuid>.ctl in the run\n"             \
 	"                   directory: $COWBD_RUNDIR, /run/cowbd or $XDG_RUNTIME_DIR/cowbd)."
 
@@ -291,11 +300,26 @@ static void cowbd_plugin_dump_plugin(void)
 
 /* ---- the pool's life ----------------------------------------------------------------- */
 
+static bool closed_badly;       /* the pool had failed */
 static bool in_child_elsewhere; /* the pool was handed to a child */
 
 static void forget_pool_in_parent(void)
 {
 	in_child_elsewhere = true;
+}
+
+/* An exit status of its own says that another start would end the same way: somebody must look first. */
+static bool needs_somebody(int err)
+{
+	return err == -EIO || err == -EBADMSG || err == -EUCLEAN || err == -ENODATA;
+}
+
+static void exit_failed(void)
+{
+	if (closed_badly) {
+		fflush(NULL);
+		_exit(EXIT_NEEDS_SOMEBODY);
+	}
 }
 
 /* nbdkit exits without a word to us when it can't bind its socket: then the pool would look like a
@@ -328,15 +352,21 @@ static void warn_of(const struct cowbd_pool_info *info)
 static int cowbd_plugin_get_ready(void)
 {
 	struct cowbd_pool_info *info = malloc(sizeof *info);
+	int err;
 
 	if (!info) {
 		nbdkit_error("out of memory");
 		return -1;
 	}
 	options.full = watch_wake;
-	if (watch_init() || cowbd_open(pool_path, &options, &pool)) {
+	err = watch_init();
+	if (!err)
+		err = cowbd_open(pool_path, &options, &pool);
+	if (err) {
 		nbdkit_error("%s", cowbd_error());
 		free(info);
+		if (needs_somebody(err))
+			exit(EXIT_NEEDS_SOMEBODY);
 		return -1;
 	}
 	cowbd_pool_info(pool, info);
@@ -347,13 +377,15 @@ static int cowbd_plugin_get_ready(void)
 			  : info->block_bytes > 65536 ? 65536
 						      : info->block_bytes;
 	free(info);
-	if (!control_off && control_bind(pool, control_socket)) {
+	if (!control_off && (err = control_bind(pool, control_socket)))
 		nbdkit_error("%s", control_error());
+	if (err || (!control_off && access_control_socket(control_path()))) {
 		(void)cowbd_close(pool);
 		pool = NULL;
 		return -1;
 	}
-	if (pthread_atfork(NULL, forget_pool_in_parent, NULL) || atexit(close_if_never_served))
+	if (pthread_atfork(NULL, forget_pool_in_parent, NULL) || atexit(exit_failed) ||
+	    atexit(close_if_never_served))
 		nbdkit_debug("out of memory: the pool stays open if nbdkit can't bind");
 	signal(SIGXFSZ,
 	       SIG_IGN); /* a file that may not be so large is a full disk, no reason to die */
@@ -398,10 +430,12 @@ static void add_status(void *opaque, json_t *answer)
 			  "io_flusher", io_flusher, "draining", atomic_load(&draining)));
 }
 
-static int request_stop(void *opaque)
+static int request_stop(void *opaque, bool quick)
 {
 	(void)opaque;
-	drain_request();
+	if (quick)
+		cowbd_close_quickly(pool);
+	drain_request(quick);
 	return 0;
 }
 
@@ -439,6 +473,7 @@ static void close_pool(void)
 
 	if (err)
 		nbdkit_error("closing the pool: %s", cowbd_error());
+	closed_badly = err != 0;
 	pool = NULL;
 	control_finish(err);
 }
@@ -453,7 +488,7 @@ static void abandon(void)
 	watch_stop();
 	pthread_rwlock_wrlock(&pool_lock);
 	close_pool();
-	_exit(EXIT_SUCCESS);
+	_exit(closed_badly ? EXIT_NEEDS_SOMEBODY : EXIT_SUCCESS);
 }
 
 static const struct drain_host drain_host = {
@@ -511,6 +546,8 @@ static int cowbd_plugin_after_fork(void)
 	err = conns_init(control_listener());
 	if (err)
 		nbdkit_error("sockets: %s", strerror(-err));
+	else if (access_nbd_socket(conns_unix_path()))
+		err = -1;
 	else
 		err = start_threads();
 	serving = true;

@@ -35,7 +35,7 @@ static const struct admin_command commands[] = {
 	{"clone", admin_clone, false, " source names ephemeral no_wait "},
 	{"rollback", admin_rollback, false, " name undo keep discard force no_wait "},
 	{"grow", admin_grow, false, " size "},
-	{"stop", admin_stop, false, " force "},
+	{"stop", admin_stop, false, " force quick "},
 	{"on_full", admin_on_full, false, " name policy "},
 };
 

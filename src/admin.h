@@ -20,8 +20,8 @@ struct admin_host {
 	int (*cut)(void *opaque, uint64_t object);
 	/* Adds to the answer of status: pid, uri, socket, threads. */
 	void (*status)(void *opaque, json_t *answer);
-	/* Begins an orderly end; answers before it happens. */
-	int (*stop)(void *opaque);
+	/* Begins an orderly end; answers before it happens.  quick: another server waits to go on. */
+	int (*stop)(void *opaque, bool quick);
 };
 
 /* Long work reports {"done":n,"total":n,"what":"..."}; borrowed. */

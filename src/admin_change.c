@@ -211,9 +211,11 @@ int admin_grow(struct admin_request *r, json_t **ret_ok)
 
 int admin_stop(struct admin_request *r, json_t **ret_ok)
 {
-	bool force;
+	bool force, quick;
 	int err = arg_flag(r, "force", &force);
 
+	if (!err)
+		err = arg_flag(r, "quick", &quick);
 	if (err)
 		return err;
 	if (!r->host || !r->host->stop)
@@ -221,7 +223,7 @@ int admin_stop(struct admin_request *r, json_t **ret_ok)
 	if (!force)
 		err = clear_clients(r, NULL, 0, false, "stop");
 	if (!err)
-		err = r->host->stop(r->host->opaque);
+		err = r->host->stop(r->host->opaque, quick);
 	return err ? err : answer_with(json_pack("{s:b}", "stopping", true), ret_ok);
 }
 

@@ -97,6 +97,9 @@ COWBD_PUBLIC int cowbd_start(struct cowbd_pool *p) COWBD_CHECK;
  * fine.  All clients must be closed. */
 COWBD_PUBLIC int cowbd_close(struct cowbd_pool *p);
 
+/* The next cowbd_close leaves reclaim for later: somebody waits to open the pool. */
+COWBD_PUBLIC void cowbd_close_quickly(struct cowbd_pool *p);
+
 /* Who a pool is, read from its superblock without opening it: also while it is served. */
 struct cowbd_identity {
 	char uuid[37], name[65];

@@ -187,7 +187,7 @@ static int finish(struct cowbd_pool *p)
 	/* in-place writes that nobody flushed */
 	if (r == 0 && (r = store_sync(e->store, NULL, 0)) < 0)
 		engine_fail(e, "syncing data failed");
-	if (r == 0)
+	if (r == 0 && !atomic_load(&p->quick))
 		r = reclaim_before_close(p);
 	metalock_exclusive(&e->lock);
 	engine_drop_stock(e);
@@ -199,6 +199,11 @@ static int finish(struct cowbd_pool *p)
 	next = e->super;
 	next.flags = put32(SUPER_CLEAN);
 	return super_commit(p, &next);
+}
+
+void cowbd_close_quickly(struct cowbd_pool *p)
+{
+	atomic_store(&p->quick, true);
 }
 
 int cowbd_close(struct cowbd_pool *p)

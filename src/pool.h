@@ -30,7 +30,8 @@ struct cowbd_pool {
 	struct engine e; /* first: an engine is its pool */
 	struct catalog *cat;
 	char path[4096];
-	unsigned flags; /* COWBD_OPEN_... */
+	unsigned flags;     /* COWBD_OPEN_... */
+	_Atomic bool quick; /* close without reclaim */
 	uint64_t cache_bytes;
 	char run_dir[256];
 	uint64_t ephemeral_ns; /* how long an ephemeral volume stays without clients */

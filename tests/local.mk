@@ -89,6 +89,7 @@ script_tests = \
 	tests/attach/mount.sh \
 	tests/attach/partitions.sh \
 	tests/attach/rollback.sh \
+	tests/cli/access.sh \
 	tests/cli/attached.sh \
 	tests/cli/bad_pool.sh \
 	tests/cli/check.sh \
@@ -127,13 +128,16 @@ script_tests = \
 	tests/cli/rollback.sh \
 	tests/cli/serve.sh \
 	tests/cli/serve_daemon.sh \
+	tests/cli/serve_restart.sh \
 	tests/cli/serve_options.sh \
 	tests/cli/service.sh \
 	tests/cli/sizes.sh \
 	tests/cli/snapshot.sh \
 	tests/cli/socket_path.sh \
 	tests/cli/superblock.sh \
+	tests/cli/takeover.sh \
 	tests/cli/tcp.sh \
+	tests/cli/tls.sh \
 	tests/cli/two_commands.sh \
 	tests/cli/unclean.sh \
 	tests/cli/uri.sh \
@@ -181,6 +185,7 @@ script_tests = \
 	tests/nbd/hostile_requests.sh \
 	tests/nbd/hold.sh \
 	tests/nbd/hold_gone.sh \
+	tests/nbd/hold_host.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/info_no_usage.sh \
 	tests/nbd/kill.sh \

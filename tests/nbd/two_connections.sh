@@ -22,7 +22,7 @@ tail=$("$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p')
 kill -9 "$server"
 wait "$server" || :
 rm "$tail"
-expect 1 nbdkit -f -U "$TEST_DIR/no.sock" "$COWBD_PLUGIN" "pool=$pool"
+expect 74 nbdkit -f -U "$TEST_DIR/no.sock" "$COWBD_PLUGIN" "pool=$pool"
 says lost-tail
 serve lost-tail=true
 talk <<END
