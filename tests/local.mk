@@ -136,6 +136,7 @@ script_tests = \
 	tests/cli/socket_path.sh \
 	tests/cli/superblock.sh \
 	tests/cli/takeover.sh \
+	tests/cli/takeover_retry.sh \
 	tests/cli/tcp.sh \
 	tests/cli/tls.sh \
 	tests/cli/two_commands.sh \
@@ -174,6 +175,7 @@ script_tests = \
 	tests/nbd/daemon.sh \
 	tests/nbd/default_export.sh \
 	tests/nbd/ephemeral.sh \
+	tests/nbd/drain_held.sh \
 	tests/nbd/exports.sh \
 	tests/nbd/extents.sh \
 	tests/nbd/fio.sh \
@@ -186,6 +188,7 @@ script_tests = \
 	tests/nbd/hold.sh \
 	tests/nbd/hold_gone.sh \
 	tests/nbd/hold_host.sh \
+	tests/nbd/hold_threads.sh \
 	tests/nbd/huge_status.sh \
 	tests/nbd/info_no_usage.sh \
 	tests/nbd/kill.sh \

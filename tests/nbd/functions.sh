@@ -139,6 +139,25 @@ random_file() {
 	head -c "$2" /dev/urandom >"$1"
 }
 
+# held COUNT: are so many writes held now?
+held() {
+	"$COWBD" status --json | grep -q "^  \"held\": *$1,"
+}
+
+# fill NAME: writes to it until the pool is full; its last write is held, by process $filling.
+fill() {
+	{
+		echo "connect f $(uri "$1")"
+		fill_at=0
+		while [ $fill_at -lt 1024 ]; do
+			echo "write f $((fill_at * 1048576)) 1048576 3"
+			fill_at=$((fill_at + 1))
+		done
+	} | "$TALK" >fill.out 2>&1 &
+	filling=$!
+	wait_for 60 held 1
+}
+
 # now_ms: milliseconds of a clock.
 now_ms() {
 	echo $(($(date +%s%N) / 1000000))

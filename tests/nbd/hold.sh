@@ -6,9 +6,6 @@
 field() {
 	"$COWBD" status --json | sed -n "s/^  \"$1\": *\([0-9]*\).*/\1/p" | head -n 1
 }
-held() {
-	[ "$(field held)" -eq "$1" ]
-}
 
 new_pool
 serve

@@ -6,23 +6,11 @@
 clients() {
 	[ "$("$COWBD" status --json | grep -c '"peer"')" -eq "$1" ]
 }
-held() {
-	"$COWBD" status --json | grep -q "^  \"held\": *$1\$\|^  \"held\": *$1,"
-}
 new_pool
 serve
 "$COWBD" create full 512M 2>/dev/null
 "$COWBD" create vol 1M
-{
-	echo "connect f $(uri full)"
-	i=0
-	while [ $i -lt 300 ]; do
-		echo "write f $((i * 1048576)) 1048576 3"
-		i=$((i + 1))
-	done
-} | "$TALK" >out 2>&1 &
-filling=$!
-wait_for 60 held 1
+fill full
 mkfifo say
 "$TALK" >heard <say &
 talking=$!

@@ -19,9 +19,6 @@ mount "$loop" host || skip "can't mount"
 pool=$TEST_DIR/host/pool.cowbd
 COWBD_POOL=$pool
 
-held() {
-	"$COWBD" status --json | grep -q "^  \"held\": *$1,"
-}
 fill_host() {
 	dd if=/dev/zero of=host/neighbour bs=64k status=none 2>/dev/null || :
 	dd if=/dev/zero of=host/neighbour2 bs=4k status=none 2>/dev/null || :

@@ -12,6 +12,9 @@
  *	zero NAME OFFSET LENGTH [fua] [nohole] [fast]
  *	trim NAME OFFSET LENGTH		cache NAME OFFSET LENGTH
  *	flush NAME			gone NAME MS		(the server hangs up in time)
+ *	post NAME OFFSET LENGTH BYTE	(a write that is not waited for; an answer with an error ends talk)
+ *	posted NAME MS			(all of these are answered in time)
+ *	unanswered NAME COUNT		(so many are not)
  *	flood NAME COUNT		(asks for COUNT MiB, and takes no answer)
  *	status NAME OFFSET LENGTH [one]	(prints OFFSET LENGTH FLAGS of each extent)
  *	random NAME SEED COUNT LENGTH	(reads and writes of odd places, against a model)
@@ -234,6 +237,48 @@ static int do_flush(char **w)
 	return nbd_flush(find(w[1])->nbd, 0);
 }
 
+/* The server said so: libnbd's own errors, of a connection that is gone, are no answers. */
+static int end_post(void *buf, int *error)
+{
+	free(buf);
+	if (*error && *error != ENOTCONN)
+		die("a posted write was answered with %s", strerrorname_np(*error));
+	return 1;
+}
+
+static int do_post(char **w)
+{
+	struct nbd_handle *h = find(w[1])->nbd;
+	size_t len = number(w[3]);
+	char *buf = get_memory(len);
+	nbd_completion_callback end = {.callback = end_post, .user_data = buf};
+
+	memset(buf, (int)number(w[4]), len);
+	return nbd_aio_pwrite(h, buf, len, number(w[2]), end, 0) < 0 ? -1 : 0;
+}
+
+static int do_posted(char **w)
+{
+	struct nbd_handle *h = find(w[1])->nbd;
+
+	while (nbd_aio_in_flight(h) > 0)
+		if (nbd_poll(h, (int)number(w[2])) <= 0)
+			die("%d writes of %s are not answered", nbd_aio_in_flight(h), w[1]);
+	return 0;
+}
+
+/* Takes what has come first. */
+static int do_unanswered(char **w)
+{
+	struct nbd_handle *h = find(w[1])->nbd;
+
+	while (nbd_poll(h, 200) > 0)
+		;
+	if (nbd_aio_in_flight(h) != (int)number(w[2]))
+		die("%d writes of %s are not answered, not %s", nbd_aio_in_flight(h), w[1], w[2]);
+	return 0;
+}
+
 static int do_gone(char **w)
 {
 	struct nbd_handle *h = find(w[1])->nbd;
@@ -405,13 +450,17 @@ static const struct command {
 	int words; /* at least, with the name */
 	int (*run)(char **w);
 } commands[] = {
-	{"connect", 3, do_connect}, {"refused", 2, do_refused}, {"size", 3, do_size},
-	{"bye", 2, do_bye},         {"drop", 2, do_drop},       {"write", 5, do_write},
-	{"read", 5, do_read},       {"zero", 4, do_zero},       {"trim", 4, do_trim},
-	{"cache", 4, do_cache},     {"flush", 2, do_flush},     {"gone", 3, do_gone},
-	{"status", 4, do_status},   {"random", 5, do_random},   {"open", 3, do_open},
-	{"flood", 3, do_flood},     {"fill", 3, do_fill},       {"eof", 2, do_eof},
-	{"adopt", 3, do_adopt},
+	{"connect", 3, do_connect}, {"refused", 2, do_refused},
+	{"size", 3, do_size},       {"bye", 2, do_bye},
+	{"drop", 2, do_drop},       {"write", 5, do_write},
+	{"read", 5, do_read},       {"zero", 4, do_zero},
+	{"trim", 4, do_trim},       {"cache", 4, do_cache},
+	{"flush", 2, do_flush},     {"gone", 3, do_gone},
+	{"status", 4, do_status},   {"random", 5, do_random},
+	{"open", 3, do_open},       {"flood", 3, do_flood},
+	{"fill", 3, do_fill},       {"eof", 2, do_eof},
+	{"adopt", 3, do_adopt},     {"post", 5, do_post},
+	{"posted", 3, do_posted},   {"unanswered", 3, do_unanswered},
 };
 
 static int run_words(char **w, int n)
