@@ -20,6 +20,8 @@ plugin_nbdkit_cowbd_plugin_la_SOURCES = \
 	plugin/notify.c \
 	plugin/notify.h \
 	plugin/plugin.c \
+	plugin/requests.c \
+	plugin/requests.h \
 	plugin/rundir.c \
 	plugin/rundir.h \
 	plugin/watch.c \

@@ -53,12 +53,12 @@
 #include "events.h"
 #include "handles.h"
 #include "notify.h"
+#include "requests.h"
 #include "watch.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #define MAX_EXPORTS 10000 /* more, and nbdkit fails the whole list */
-#define MAX_EXTENTS 65536 /* in one answer; the client asks on from its end */
 #define MAX_REQUEST_BYTES (64u << 20)
 #define MIN_CACHE_BYTES (1 << 20)
 #define LOCK_WAIT_MS 1000 /* for the pool, while a killed predecessor's last I/O ends */
@@ -865,170 +865,6 @@ static int cowbd_plugin_block_size(void *handle, uint32_t *minimum, uint32_t *pr
 	return 0;
 }
 
-/* ---- requests ------------------------------------------------------------------------ */
-
-/* [PLUG-2].  -EROFS is a pool that stopped writing after a failed sync: to the client an error of
- * the device, not of its permissions. */
-static int answer(int err)
-{
-	if (!err)
-		return 0;
-	nbdkit_error("%s", cowbd_error());
-	switch (-err) {
-	case ENOSPC:
-	case EDQUOT: errno = ENOSPC; break;
-	case EPERM:
-	case ENOMEM:
-	case EINVAL: errno = -err; break;
-	default: errno = EIO;
-	}
-	return -1;
-}
-
-static int refuse(void)
-{
-	errno = ESHUTDOWN;
-	return -1;
-}
-
-/* The end of a request that went through handle_enter. */
-static int leave(struct handle *h, int err)
-{
-	if (err == -ESHUTDOWN) {
-		handle_dropped(h);
-		return refuse();
-	}
-	handle_leave(h);
-	return answer(err);
-}
-
-static unsigned data_flags(uint32_t flags)
-{
-	return flags & NBDKIT_FLAG_FUA ? COWBD_FUA : 0;
-}
-
-static int cowbd_plugin_pread(void *handle, void *buf, uint32_t count, uint64_t offset,
-			      uint32_t flags)
-{
-	struct handle *h = handle;
-
-	(void)flags;
-	return handle_enter(h) ? leave(h, cowbd_read(h->client, buf, count, offset)) : refuse();
-}
-
-static int cowbd_plugin_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset,
-			       uint32_t flags)
-{
-	struct handle *h = handle;
-
-	return handle_enter(h)
-		       ? leave(h, cowbd_write(h->client, buf, count, offset, data_flags(flags)))
-		       : refuse();
-}
-
-static int cowbd_plugin_flush(void *handle, uint32_t flags)
-{
-	struct handle *h = handle;
-
-	(void)flags;
-	return handle_enter(h) ? leave(h, cowbd_flush(h->client)) : refuse();
-}
-
-static int cowbd_plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
-{
-	struct handle *h = handle;
-
-	return handle_enter(h) ? leave(h, cowbd_trim(h->client, count, offset, data_flags(flags)))
-			       : refuse();
-}
-
-/* Unmaps whole blocks whether NBDKIT_FLAG_MAY_TRIM is set or not: a thin pool never promises space.
- * Always fast, so NBDKIT_FLAG_FAST_ZERO needs no answer of its own. */
-static int cowbd_plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
-{
-	struct handle *h = handle;
-
-	return handle_enter(h) ? leave(h, cowbd_zero(h->client, count, offset, data_flags(flags)))
-			       : refuse();
-}
-
-static int cowbd_plugin_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
-{
-	struct handle *h = handle;
-
-	(void)flags;
-	return handle_enter(h) ? leave(h, cowbd_cache(h->client, count, offset)) : refuse();
-}
-
-/* An answer to a question about extents: one run at a time, grown until the kind changes. */
-struct extent_answer {
-	struct nbdkit_extents *extents;
-	uint64_t run, run_end; /* the run, [run, run_end) */
-	uint64_t end;          /* of the question */
-	size_t added;
-	bool mapped, one, failed;
-};
-
-static bool add_run(struct extent_answer *a)
-{
-	uint32_t type = a->mapped ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
-
-	if (a->run == a->run_end)
-		return true;
-	a->failed = nbdkit_add_extent(a->extents, a->run, a->run_end - a->run, type) != 0;
-	a->run = a->run_end;
-	a->added++;
-	return !a->failed;
-}
-
-static int visit_extent(void *opaque, uint64_t offset, uint64_t length, bool mapped)
-{
-	struct extent_answer *a = opaque;
-	uint64_t end = length < a->end - offset ? offset + length : a->end; /* [PLUG-3] */
-
-	assert(offset == a->run_end && offset <= a->end);
-	if (mapped != a->mapped && a->run != a->run_end) {
-		if (!add_run(a))
-			return -errno;
-		if (a->one || a->added == MAX_EXTENTS)
-			return 1;
-	}
-	a->mapped = mapped;
-	a->run_end = end;
-	return end == a->end;
-}
-
-static int cowbd_plugin_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
-				struct nbdkit_extents *extents)
-{
-	struct handle *h = handle;
-	struct extent_answer a = {
-		.extents = extents,
-		.run = offset,
-		.run_end = offset,
-		.end = offset + count,
-		.one = flags & NBDKIT_FLAG_REQ_ONE,
-	};
-	int err;
-
-	if (!handle_enter(h))
-		return refuse();
-	err = cowbd_extents(h->client, count, offset, visit_extent, &a);
-	handle_leave(h);
-	if (a.failed) {
-		errno = ENOMEM;
-		return -1;
-	}
-	if (err)
-		return answer(err);
-	if (a.added && (a.one || a.added == MAX_EXTENTS))
-		return 0;
-	if (add_run(&a))
-		return 0;
-	errno = ENOMEM;
-	return -1;
-}
-
 static struct nbdkit_plugin plugin = {
 	.name = "cowbd",
 	.longname = "cowbd: copy-on-write volumes with instant snapshots",
@@ -1062,13 +898,13 @@ static struct nbdkit_plugin plugin = {
 	.can_cache = cowbd_plugin_can_cache,
 	.is_rotational = cowbd_plugin_no,
 	.block_size = cowbd_plugin_block_size,
-	.pread = cowbd_plugin_pread,
-	.pwrite = cowbd_plugin_pwrite,
-	.flush = cowbd_plugin_flush,
-	.trim = cowbd_plugin_trim,
-	.zero = cowbd_plugin_zero,
-	.cache = cowbd_plugin_cache,
-	.extents = cowbd_plugin_extents,
+	.pread = request_pread,
+	.pwrite = request_pwrite,
+	.flush = request_flush,
+	.trim = request_trim,
+	.zero = request_zero,
+	.cache = request_cache,
+	.extents = request_extents,
 	.errno_is_preserved = 1,
 };
 
