@@ -513,7 +513,7 @@ static struct span next_span(const struct journal *j, uint64_t pos, uint64_t seq
 
 		at += get16(r->length);
 		seq++;
-		if (r->flags & RECORD_MORE && !MUTANT("group-split"))
+		if (r->flags & RECORD_MORE)
 			continue;
 		if (span.end > pos && batch_bytes(at - pos) > j->split)
 			break;

@@ -474,9 +474,9 @@ static int fill(struct pages *p, uint64_t no, enum page_kind kind, unsigned dept
 		}
 		if (r < 0)
 			return r;
-		if (MUTANT("newest-slot-wins"))
-			slot = newest_slot(p, no, kind, slot);
-		r = read_slot(p, no, kind, slot, buf);
+		r = read_slot(p, no, kind,
+			      MUTANT("newest-slot-wins") ? newest_slot(p, no, kind, slot) : slot,
+			      buf);
 		if (r == -EBADMSG || r == -EUCLEAN) {
 			/* a checkpoint may have moved it while we read */
 			int r2 = slot_of_missing(p, no, &again, &cached);

@@ -343,7 +343,7 @@ int recover(struct cowbd_pool *p)
 		/* from here on it is not refused any more, and not before is anything written.
 		 * A cut may have come between the copies: made equal before a slot or a zone that the
 		 * other one needs is written [SUPER-1] */
-		if (r == 0 && !e->read_only && !MUTANT("supers-left-unequal"))
+		if (r == 0 && !e->read_only)
 			r = super_commit(p, &p->committed);
 		if (r == 0)
 			r = replay_journal(&x, &at);

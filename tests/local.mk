@@ -145,6 +145,7 @@ script_tests = \
 	tests/cli/which_pool.sh \
 	tests/cli/words.sh \
 	tests/crash/logwrites.sh \
+	tests/crash/mutants.sh \
 	tests/crash/product.sh \
 	tests/crash/reliability.sh \
 	tests/fault/failed_sync.sh \

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "format.h"
 #include "images_internal.h"
 
 /* Loses the events of lost[] whose bit in keep (by function of i) is clear. */
@@ -55,13 +56,16 @@ struct cut {
 	const size_t *lost; /* events that it may undo */
 	size_t n;
 	size_t in_flight; /* a durable write that is the last event, or SIZE_MAX */
+	bool between; /* the copies of the superblock, or before them: cuts in the recovery matter most */
 	uint64_t *random;
 };
 
 static void next_random(struct cut *c)
 {
 	c->im->random = c->im->random * 6364136223846793005u + 1442695040888963407u;
-	c->im->nest = c->effort->nested && (c->im->random >> 33) % c->effort->nested == 0;
+	c->im->nest = c->between                                                            ? 36
+		      : c->effort->nested && (c->im->random >> 33) % c->effort->nested == 0 ? 6
+											    : 0;
 }
 
 static int try_plain(struct cut *c, enum image_kind kind, const char *what,
@@ -242,7 +246,7 @@ static int explore_in_flight(struct cut *c)
 }
 
 static int explore_cut(struct image *im, const struct effort *effort, uint64_t *random,
-		       bool durable)
+		       const struct sim_event *durable)
 {
 	static size_t lost[UNSYNCED_MAX];
 	struct cut c = {.im = im,
@@ -251,6 +255,7 @@ static int explore_cut(struct image *im, const struct effort *effort, uint64_t *
 			.n = MIN(store_sim_unsynced(im->ph->store, im->events, lost, UNSYNCED_MAX),
 				 (size_t)UNSYNCED_MAX),
 			.in_flight = SIZE_MAX,
+			.between = durable && durable->offset < ZONE_BYTES,
 			.random = random};
 	int r;
 
@@ -296,7 +301,7 @@ int explore_phase(const struct phase *ph, size_t from, const struct effort *effo
 			continue;
 		fold(ph, k);
 		im = (struct image){.ph = ph, .events = k};
-		r = explore_cut(&im, effort, &random, durable);
+		r = explore_cut(&im, effort, &random, durable ? &e[k] : NULL);
 	}
 	return r;
 }

@@ -75,7 +75,7 @@ static int clone_one(struct run *r, struct subject *s, unsigned flags, struct su
 static int small_batch(struct run *r, struct subject *s, unsigned i)
 {
 	TRY(i % 2 ? do_unmap(r, s, 0, r->per, true, 0) : do_write(r, s, 0, r->per, 0));
-	return do_commit(r);
+	return do_flush(r, s);
 }
 
 static int journal_wraps_in_a_group(struct run *r)
@@ -114,23 +114,24 @@ static int journal_is_full(struct run *r)
 	return 0;
 }
 
-/* A group that is larger than a batch may be, after others that wait. */
+/* So many records wait that they need two batches, and the group is where the first one ends. */
 static int groups_fill_batches(struct run *r)
 {
-	struct subject *a, *b, *s;
+	struct journal *j = r->p->e.journal;
+	struct subject *a, *b;
 
-	TRY(full_volume(r, 8, &a));
-	TRY(full_volume(r, 8, &b));
+	TRY(full_volume(r, 4, &a));
+	TRY(full_volume(r, 4, &b));
+	for (unsigned i = 0; i < 28; i++)
+		TRY(do_snapshot(r, &b, 1, COWBD_NO_WAIT));
+	TRY(do_sync(r));
 	TRY(do_checkpoint(r));
-	for (unsigned k = 0; k < 230 + 7 * variant_of(r); k++) { /* more than one batch holds */
-		TRY(do_snapshot(r, (struct subject *[]){a, b}, 2, COWBD_NO_WAIT));
-		TRY(do_remove(r, newest(r), COWBD_NO_WAIT));
-		TRY(do_remove(r, nth(r, r->ph->oracle.nsubjects - 2), COWBD_NO_WAIT));
-	}
-	TRY(snapshot_one(r, a, COWBD_NO_WAIT, &s));
-	TRY(do_clone(r, s, 2, COWBD_NO_WAIT));
+	while (journal_need(j, journal_cut(j)) < journal_ring_bytes(j) / 4)
+		TRY(do_rename(r, a, COWBD_NO_WAIT));
+	for (unsigned i = 0; i < 20 + 10 * variant_of(r); i++) /* most of a page */
+		TRY(do_rename(r, a, COWBD_NO_WAIT));
 	look_from_here(r);
-	return do_commit(r);
+	return do_remove(r, b, 0);
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------------- */
@@ -180,6 +181,75 @@ static int checkpoint_beside_writes(struct run *r)
 	return do_flush(r, a);
 }
 
+/* Block by block: the references fall, where a whole leaf would join the dying list. */
+static int trim_slowly(struct run *r, struct subject *s, unsigned blocks)
+{
+	for (unsigned at = 0; at < blocks; at += 2)
+		TRY(do_unmap(r, s, at * r->per, 2 * r->per, true, 0));
+	return do_commit(r);
+}
+
+/* Before a zone that the cut found empty is merged: it is used again, and left. */
+static int use_the_empty_zone(struct run *r)
+{
+	struct subject *c = newest(r);
+
+	for (unsigned at = 0; at < 32; at += 4)
+		TRY(do_write(r, c, at * r->per, 4 * r->per, 0));
+	return do_flush(r, c);
+}
+
+static int zone_used_since_the_cut(struct run *r)
+{
+	struct subject *a, *c;
+
+	TRY(full_volume(r, 8, &a));
+	TRY(do_create(r, 32 * r->per, 0));
+	c = newest(r);
+	TRY(do_write(r, c, 0, 32 * r->per, 0));
+	TRY(do_checkpoint(r));
+	TRY(trim_slowly(r, c, 30)); /* its last zone stays in use */
+	look_from_here(r);
+	r->inside = (struct inside){
+		.kinds = IN_WRITE, .skip = variant_of(r), .body = use_the_empty_zone};
+	TRY(do_checkpoint(r));
+	r->inside.body = NULL;
+	TRY(r->inside.result);
+	for (unsigned i = 0; i < 6; i++) /* what is free by mistake is lost */
+		TRY(do_give_back(r));
+	return do_checkpoint(r);
+}
+
+/* After it is merged, and before the checkpoint is committed: pages need a zone. */
+static int need_pages(struct run *r)
+{
+	struct subject *a = nth(r, 0), *s;
+
+	TRY(do_commit(r));
+	for (unsigned i = 0; i < 3; i++) {
+		TRY(snapshot_one(r, a, COWBD_NO_WAIT, &s));
+		for (unsigned at = 0; at < 32; at += 4)
+			TRY(do_write(r, a, at * r->per, 1, 0));
+	}
+	return do_flush(r, a);
+}
+
+static int zone_leaves_with_its_checkpoint(struct run *r)
+{
+	struct subject *a, *c;
+
+	TRY(full_volume(r, 32, &a));
+	TRY(full_volume(r, 32, &c));
+	TRY(do_checkpoint(r));
+	TRY(trim_slowly(r, c, 32));
+	look_from_here(r);
+	r->inside = (struct inside){
+		.kinds = IN_WRITE | IN_SYNC, .skip = 1 + variant_of(r), .body = need_pages};
+	TRY(do_checkpoint(r));
+	r->inside.body = NULL;
+	return r->inside.result;
+}
+
 static int dirty_every_leaf(struct run *r, unsigned skip)
 {
 	for (unsigned i = 0; i < 4; i++)
@@ -208,6 +278,34 @@ static int pages_change_before_they_are_written(struct run *r)
 	r->inside.body = NULL;
 	return r->inside.ran ? r->inside.result
 			     : found(r, "nothing happened inside the checkpoint");
+}
+
+/* Leaves that are there change again and again; beside the checkpoint, too. */
+static int change_a_leaf(struct run *r)
+{
+	struct subject *a = nth(r, 0);
+
+	TRY(trim_slowly(r, a, 4));
+	TRY(do_write(r, a, 0, 2 * r->per, 0));
+	TRY(do_write(r, a, r->per, 3 * r->per, 0));
+	return do_flush(r, a);
+}
+
+static int checkpoint_cut_short(struct run *r)
+{
+	struct subject *a;
+
+	TRY(full_volume(r, 8, &a));
+	TRY(do_checkpoint(r));
+	TRY(change_a_leaf(r));
+	TRY(change_a_leaf(r));
+	look_from_here(r);
+	if (variant_of(r))
+		r->inside = (struct inside){
+			.kinds = IN_WRITE | IN_SYNC, .skip = variant_of(r), .body = change_a_leaf};
+	TRY(do_checkpoint(r));
+	r->inside.body = NULL;
+	return r->inside.result;
 }
 
 static int zone_changes_its_type(struct run *r)
@@ -391,6 +489,7 @@ static int count_at_its_maximum(struct run *r)
 static int pool_full_in_a_fault(struct run *r)
 {
 	struct subject *a, *s, *b;
+	unsigned last = 0;
 	bool refused = false;
 
 	TRY(full_volume(r, 16, &a));
@@ -404,15 +503,33 @@ static int pool_full_in_a_fault(struct run *r)
 		look_from_here(r);
 		TRY(do_write(r, b, at, 4 * r->per, 0));
 		refused = r->ph->oracle.op[before].ack == SIZE_MAX;
+		last = refused ? last : at;
 	}
 	TRY(do_sync(r));
 	look_from_here(r);
-	TRY(do_unmap(r, b, 0, 4 * r->per, true, 0));
+	TRY(do_unmap(r, b, last, 2 * r->per, true, 0)); /* in a zone that is allocated from */
+	TRY(do_write(r, b, last + 4 * r->per, 2 * r->per, 0));
 	TRY(do_write(r, a, 3, 2 * r->per, 0)); /* of a shared block a part */
 	TRY(do_write(r, a, 0, 16 * r->per, 0));
 	TRY(do_remove(r, s, 0)); /* always works */
 	TRY(do_write(r, a, 3, 2 * r->per, 0));
 	return do_flush(r, a);
+}
+
+/* A zone has free blocks, and one that fell by a record that is not durable. */
+static int freed_and_taken_at_once(struct run *r)
+{
+	struct subject *c, *d;
+
+	TRY(full_volume(r, 16, &c));
+	TRY(do_sync(r));
+	TRY(trim_slowly(r, c, 4));
+	TRY(do_create(r, 16 * r->per, 0));
+	d = newest(r);
+	look_from_here(r);
+	TRY(do_unmap(r, c, 4 * r->per, 2 * r->per, true, 0));
+	TRY(do_write(r, d, 0, 8 * r->per, 0));
+	return do_flush(r, d);
 }
 
 /* What the run used again, replay needs anew: it must not take the zones that later records name. */
@@ -618,20 +735,22 @@ static int look_for_forged(struct run *r, uint64_t least, uint64_t most)
 
 static int data_becomes_metadata(struct run *r)
 {
-	uint64_t least = r->ph->oracle.last_token + 1, most;
 	struct subject *a, *b, *s;
+	uint64_t least, most;
 
-	TRY(full_volume(r, 16, &a));
-	most = r->ph->oracle.last_token;
-	TRY(do_unmap(r, a, 0, 16 * r->per, true, COWBD_FUA));
-	TRY(do_checkpoint(r));
-	TRY(do_checkpoint(r));
 	TRY(full_volume(r, 32, &b));
-	for (unsigned i = 0; i < 4; i++) {
+	least = r->ph->oracle.last_token + 1;
+	TRY(full_volume(r, 32, &a));
+	most = r->ph->oracle.last_token;
+	TRY(do_unmap(r, a, 0, 32 * r->per, true, COWBD_FUA));
+	TRY(do_checkpoint(r));
+	TRY(do_checkpoint(r));
+	for (unsigned i = 0; i < 7; i++) {
 		TRY(snapshot_one(r, b, COWBD_NO_WAIT, &s));
 		for (unsigned at = 0; at < 32; at += 4)
 			TRY(do_write(r, b, at * r->per, 1, 0));
 		TRY(do_commit(r));
+		TRY(look_for_forged(r, least, most));
 	}
 	look_from_here(r);
 	TRY(do_checkpoint(r));
@@ -656,6 +775,9 @@ const struct directed directed_scripts[] = {
 	{"journal-is-full", 4096, 14, 1, 0, journal_is_full, NULL},
 	{"groups-fill-batches", 4096, 14, 2, 0, groups_fill_batches, NULL},
 	{"checkpoint-beside-writes", 16384, 34, 10, 0, checkpoint_beside_writes, NULL},
+	{"checkpoint-cut-short", 8192, 14, 3, 0, checkpoint_cut_short, NULL},
+	{"zone-used-since-the-cut", 16384, 24, 2, 0, zone_used_since_the_cut, NULL},
+	{"zone-leaves-with-its-checkpoint", 16384, 30, 3, 0, zone_leaves_with_its_checkpoint, NULL},
 	{"zone-changes-its-type", 16384, 26, 3, 0, zone_changes_its_type, NULL},
 	{"deletion-interrupted", 8192, 16, 8, 0, deletion_interrupted, checkpoint_again},
 	{"last-sharer-is-deleted", 8192, 14, 2, 0, last_sharer_is_deleted, NULL},
@@ -665,6 +787,7 @@ const struct directed directed_scripts[] = {
 	{"left-to-its-last-owner", 8192, 14, 2, 0, left_to_its_last_owner, NULL},
 	{"count-at-its-maximum", 4096, 14, 2, 0, count_at_its_maximum, NULL},
 	{"pool-full-in-a-fault", 16384, 12, 1, 0, pool_full_in_a_fault, NULL},
+	{"freed-and-taken-at-once", 16384, 16, 1, 0, freed_and_taken_at_once, NULL},
 	{"replay-without-a-free-zone", 16384, 16, 4, 0, replay_without_a_free_zone, NULL},
 	{"killed-with-a-journal-write-in-flight", 8192, 14, 3, 1,
 	 killed_with_a_journal_write_in_flight, checkpoint_again},
@@ -676,7 +799,7 @@ const struct directed directed_scripts[] = {
 	{"killed-in-a-checkpoint", 8192, 14, 8, 2, killed_in_a_checkpoint, checkpoint_again},
 	{"slow-reader-and-owner", 8192, 14, 1, 0, slow_reader_and_owner, NULL},
 	{"slow-reader-and-reuse", 8192, 14, 1, 0, slow_reader_and_reuse, NULL},
-	{"data-becomes-metadata", 16384, 24, 1, 0, data_becomes_metadata, NULL},
+	{"data-becomes-metadata", 16384, 26, 1, 0, data_becomes_metadata, NULL},
 	{"grown-and-cut", 8192, 12, 2, 0, grown_and_cut, NULL},
 	{NULL, 0, 0, 0, 0, NULL, NULL},
 };

@@ -280,6 +280,18 @@ static void say_where(const struct nest *x, size_t k, size_t n, size_t ndrop, si
 	strncat(failure, why, sizeof failure - strlen(failure) - 1);
 }
 
+/* One copy of the superblock becomes unreadable. */
+static bool rot(struct store *s, uint64_t *random)
+{
+	static _Alignas(PAGE_BYTES) uint8_t noise[PAGE_BYTES];
+
+	for (unsigned i = 0; i < sizeof noise; i++)
+		noise[i] = (uint8_t)random_of(random);
+	return store_write(s, STORE_WRITE | STORE_DIRECT,
+			   page_offset(0, (unsigned)(random_of(random) % 2)), noise,
+			   sizeof noise) == 0;
+}
+
 static uint64_t knowledge(const struct oracle *o, size_t events);
 
 static bool known_already(const struct image *im, struct store *s, enum image_kind kind)
@@ -313,6 +325,9 @@ static int look_nested(const struct image *im, const struct nest *x)
 				drop[ndrop++] = lost[d];
 		if (store_sim_replay(x->log, k, drop, ndrop, NULL, &again) < 0)
 			abort();
+		/* the commit that was cut left the copies apart: either is enough, alone */
+		if (i % 3 == 2 && !im->torn && x->kind == IMAGE_NESTED && !rot(again, &random))
+			abort();
 		if (known_already(im, again, x->kind)) {
 			store_close(again);
 			continue;
@@ -340,27 +355,15 @@ static uint64_t knowledge(const struct oracle *o, size_t events)
 	return n;
 }
 
-/* One copy of the superblock becomes unreadable. */
-static bool rot(struct store *s, uint64_t *random)
-{
-	static _Alignas(PAGE_BYTES) uint8_t noise[PAGE_BYTES];
-
-	for (unsigned i = 0; i < sizeof noise; i++)
-		noise[i] = (uint8_t)random_of(random);
-	return store_write(s, STORE_WRITE | STORE_DIRECT,
-			   page_offset(0, (unsigned)(random_of(random) % 2)), noise,
-			   sizeof noise) == 0;
-}
-
 int try_image(struct image *im)
 {
 	const struct phase *ph = im->ph;
 	uint64_t content, random = im->random;
-	bool nest = im->nest;
+	unsigned nest = im->nest;
 	unsigned how = (random_of(&random) % 8 == 0 ? LOOK_WORK : 0u) |
 		       (random_of(&random) % 8 == 0 ? LOOK_READ_ONLY : 0u) |
 		       (random_of(&random) % 8 == 0 ? LOOK_CLOSE : 0u);
-	const struct sim_options opt = {.seed = im->random, .record = nest};
+	const struct sim_options opt = {.seed = im->random, .record = nest > 0};
 	struct store *s, *log = NULL;
 	int r;
 
@@ -370,7 +373,7 @@ int try_image(struct image *im)
 	if (!im->torn && random_of(&random) % 8 == 0 && rot(s, &random)) {
 		im->kind = IMAGE_ROTTEN;
 		how &= ~(unsigned)LOOK_READ_ONLY;
-		nest = false;
+		nest = 0;
 	}
 	if (known_already(im, s, im->kind)) {
 		store_close(s);
@@ -379,9 +382,10 @@ int try_image(struct image *im)
 	r = look_at(im, s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, how, &content,
 		    nest ? &log : NULL, NULL);
 	if (r == 0 && nest)
-		r = look_nested(
-			im, &(struct nest){
-				    .log = log, .hash = content, .tries = 6, .kind = IMAGE_NESTED});
+		r = look_nested(im, &(struct nest){.log = log,
+						   .hash = content,
+						   .tries = nest,
+						   .kind = IMAGE_NESTED});
 	store_close(log);
 	return r;
 }

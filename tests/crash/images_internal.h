@@ -17,7 +17,7 @@ struct image {
 	enum image_kind kind;
 	const char *what;
 	bool killed;
-	bool nest; /* try cuts within its recovery */
+	unsigned nest; /* so many cuts within its recovery are tried */
 	uint64_t random;
 };
 

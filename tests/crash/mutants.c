@@ -3,7 +3,7 @@
  * mutants.c - each rule of the engine, switched off, must be noticed
  *
  * Each is tried in a process of its own (it may crash, or hang), first on the workload that is known to
- * notice it, then on all of them.
+ * notice it, then, if there is time, on all of them.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -22,30 +22,28 @@ static const struct mutant_rule {
 	{"cut-not-frozen", "pages-change-before-they-are-written", 1},
 	{"flush-without-sync", "written-in-place-and-killed", 1},
 	{"freed-under-reader", "slow-reader-and-owner", 1},
-	{"group-split", "groups-fill-batches", 1},
 	{"grown-before-durable", "grown-and-cut", 1},
 	{"journal-before-data", "clones-fault-on-a-shared-page", 1},
-	{"newest-slot-wins", "killed-in-a-checkpoint", 1},
+	{"newest-slot-wins", "checkpoint-cut-short", 1},
 	{"no-block-lock", "fault-behind-a-write-in-place", 1},
 	{"no-tail", "killed-before-a-flush", 1},
 	{"one-superblock", "deletion-interrupted", 1},
 	{"open-without-sync", "written-in-place-and-killed", 1},
 	{"owner-before-durable", "left-to-its-last-owner", 1},
 	{"reclaimed-reuse-early", NULL, 1},
-	{"released-before-super", NULL, 1},
+	{"released-before-super", NULL, 5},
 	{"replay-no-prescan", "replay-without-a-free-zone", 1},
-	{"reuse-before-durable", "pool-full-in-a-fault", 1},
+	{"reuse-before-durable", "freed-and-taken-at-once", 1},
 	{"ring-overrun", "journal-is-full", 1},
 	{"session-before-checkpoint", NULL, 5},
 	{"snapshot-early-return", "snapshot-of-a-write-in-flight", 1},
 	{"snapshot-without-data", NULL, 1},
 	{"super-before-pages", "deletion-interrupted", 1},
 	{"super-not-durable", "deletion-interrupted", 1},
-	{"supers-left-unequal", "killed-in-a-checkpoint", 1},
 	{"unsettled-visible", "snapshot-of-a-write-in-flight", 1},
 	{"zone-not-zeroed", "data-becomes-metadata", 1},
-	{"zone-type-early", "checkpoint-beside-writes", 1},
-	{"zone-used-since", "checkpoint-beside-writes", 1},
+	{"zone-type-early", "zone-leaves-with-its-checkpoint", 1},
+	{"zone-used-since", "zone-used-since-the-cut", 1},
 };
 
 static bool all_notice_nothing(const struct directed *d, uint64_t seed)
@@ -72,6 +70,8 @@ static bool nothing_noticed(const struct mutant_rule *m, double seconds)
 		return false;
 	if (!m->directed && explore_random(m->seed) < 0)
 		return false;
+	if (seconds <= 0) /* only what is known */
+		return true;
 	images_forget();
 	if (!list_notices_nothing(directed_scripts, m->seed) ||
 	    !list_notices_nothing(directed_threads, m->seed))
