@@ -19,12 +19,6 @@
 
 /* ---- messages -------------------------------------------------------------------- */
 
-/* A write to a full pool is not answered before there is space.  With one connection, no timeout means that
- * the kernel waits for ever; with several it means 30 s, after which it cuts the connection of the silent
- * request and sends that by another, until none is left.  So those get 23 days: the kernel counts
- * in units of up to 1/1000 s in 32 bits. */
-#define PATIENCE_SECONDS 2000000
-
 /* The attributes that the kernel reads as u64, and what of a request is in them. */
 static int put_numbers(struct nl_msg *m, const struct nbdlink_request *q)
 {
@@ -35,7 +29,7 @@ static int put_numbers(struct nl_msg *m, const struct nbdlink_request *q)
 	} numbers[] = {
 		{NBD_ATTR_SIZE_BYTES, q->size_bytes != 0, q->size_bytes},
 		{NBD_ATTR_BLOCK_SIZE_BYTES, q->block_bytes != 0, q->block_bytes},
-		{NBD_ATTR_TIMEOUT, q->timeouts, q->sockets_n > 1 ? PATIENCE_SECONDS : 0},
+		{NBD_ATTR_TIMEOUT, q->timeouts, 0},
 		{NBD_ATTR_DEAD_CONN_TIMEOUT, q->timeouts, q->dead_seconds},
 		{NBD_ATTR_SERVER_FLAGS, q->server_flags != 0, q->server_flags},
 		{NBD_ATTR_CLIENT_FLAGS, q->client_flags != 0, q->client_flags},
