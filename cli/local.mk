@@ -34,6 +34,7 @@ cli_cowbd_SOURCES = \
 	cli/disk.c \
 	cli/freeze.c \
 	cli/freeze.h \
+	cli/late_libnbd.c \
 	cli/main.c \
 	cli/mount.h \
 	cli/mounts.c \
@@ -57,7 +58,6 @@ cli_cowbd_LDADD = \
 	src/libcowbd.la \
 	$(BLKID_LIBS) \
 	$(JANSSON_LIBS) \
-	$(LIBNBD_LIBS) \
 	$(MOUNT_LIBS) \
 	$(NLGENL_LIBS) \
 	$(SMARTCOLS_LIBS) \
