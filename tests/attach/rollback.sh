@@ -96,8 +96,8 @@ cowbd rollback vol@s --force >/dev/null
 umount mnt 2>/dev/null || umount -l mnt
 wait_for 10 nothing_attached
 cowbd export vol now
-cowbd export vol@s then
-cmp now then
+cowbd export vol@s before
+cmp now before
 cowbd mount vol:2 mnt
 same "$(cat mnt/file)" old
 cowbd umount mnt

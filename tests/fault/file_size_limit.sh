@@ -6,6 +6,7 @@
 need prlimit
 new_pool
 SERVE_WRAPPER="prlimit --fsize=$((128 * 1024 * 1024))"
+# shellcheck disable=SC2046 # one word or none
 serve $(on_full_error)
 "$COWBD" create vol 200M
 fill vol 200

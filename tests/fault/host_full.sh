@@ -32,6 +32,7 @@ neighbour() {
 
 new_pool --size 1G
 fallocate -l 40M host/ballast
+# shellcheck disable=SC2046 # one word or none
 serve $(on_full_error)
 "$COWBD" create vol 500M
 fill vol 500
@@ -60,6 +61,7 @@ END
 healthy
 kill -9 "$server"
 wait "$server" || :
+# shellcheck disable=SC2046 # one word or none
 serve $(on_full_error)
 healthy
 

@@ -61,6 +61,7 @@ echo "# Hostile metadata and requests, by libFuzzer with ASan and UBSan (make fu
 for target in $all_targets; do
 	echo "< 1200 $target: seconds of processor"
 done
+# shellcheck disable=SC2048 # a list of words
 for target in ${*:-$all_targets}; do
 	corpus=$out/corpus/$target
 	mkdir -p "$corpus"
