@@ -60,7 +60,6 @@ struct chain {
 
 static void clear_leftovers(const char *run_dir) /* [FUSE-2] */
 {
-	SCOPED_TEXT char *prefix = NULL;
 	DIR *dir = opendir(run_dir);
 	struct dirent *e;
 	char path[PATH_MAX];

@@ -186,7 +186,7 @@ static int connect_trouble(const struct attach *a, int err)
 			return complain("/dev/nbd%d: the kernel has no such device, or does not "
 					"take it: %s",
 					a->index, strerror(-err));
-		/* fallthrough */
+		__attribute__((fallthrough));
 	default: return complain("%s: the kernel does not attach it: %s", a->name, strerror(-err));
 	}
 }

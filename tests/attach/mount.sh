@@ -16,12 +16,16 @@ write_files() {
 	done
 }
 
+no_clients() {
+	! cowbd info "$1" | grep -q '^client'
+}
+
 # fsck_clone TYPE SNAPSHOT: after its journal was replayed once.
 fsck_clone() {
 	cowbd clone "$2" fsck
 	cowbd mount fsck copy
 	umount copy
-	wait_for 10 test -z "$(cowbd info fsck | grep '^client' || :)"
+	wait_for 10 no_clients fsck
 	fsck_device=$(cowbd attach fsck)
 	check_fs "$1" "$fsck_device"
 	cowbd detach fsck

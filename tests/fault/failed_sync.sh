@@ -54,7 +54,7 @@ END
 	says 'a sync failed.*--after-error'
 	expect 1 "$COWBD" ls
 	says 'a sync failed.*--after-error'
-	expect 1 "$COWBD" serve
+	expect 74 "$COWBD" serve
 	grep -q 'a sync failed.*--after-error' err || fail "$(cat err)"
 
 	serve after-error=true

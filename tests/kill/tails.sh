@@ -37,7 +37,7 @@ is_refused() {
 	says "$1"
 	expect 1 "$COWBD" ls
 	says "$1"
-	expect 1 "$COWBD" serve
+	expect 74 "$COWBD" serve
 	grep -q -e "$1" err || fail "$(cat err)"
 	[ "$(cksum <"$pool")" = "$(cat sum)" ] || fail "the pool was changed"
 }

@@ -9,7 +9,7 @@ serve
 "$COWBD" create full 1G 2>/dev/null
 "$COWBD" create raw 512M 2>/dev/null
 "$COWBD" create disk 512M
-fill full
+fill_and_hold full
 
 # A raw client: 16 threads hold, the rest is not even read.
 mkfifo say

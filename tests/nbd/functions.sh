@@ -144,8 +144,8 @@ held() {
 	"$COWBD" status --json | grep -q "^  \"held\": *$1,"
 }
 
-# fill NAME: writes to it until the pool is full; its last write is held, by process $filling.
-fill() {
+# fill_and_hold NAME: writes to it until the pool is full; its last write is held, by process $filling.
+fill_and_hold() {
 	{
 		echo "connect f $(uri "$1")"
 		fill_at=0

@@ -10,7 +10,7 @@ new_pool
 serve
 "$COWBD" create full 512M 2>/dev/null
 "$COWBD" create vol 1M
-fill full
+fill_and_hold full
 mkfifo say
 "$TALK" >heard <say &
 talking=$!

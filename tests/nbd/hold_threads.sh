@@ -12,7 +12,7 @@ wait_for 20 server_is_there
 "$COWBD" create vol 64M
 "$COWBD" create junk 64M
 printf 'connect v %s\nwrite v 0 1048576 1\nconnect j %s\nwrite j 0 8388608 2\n' "$(uri vol)" "$(uri junk)" | talk
-fill full
+fill_and_hold full
 mkfifo say
 "$TALK" >heard <say &
 talking=$!
