@@ -417,7 +417,7 @@ static bool set_option(int c, const char *arg)
 	uint64_t v = arg ? strtoull(arg, NULL, 0) : 0;
 
 	switch (c) {
-	case 'r': options.replay = true; /* fall through */
+	case 'r': options.replay = true; __attribute__((fallthrough));
 	case 's': options.seed = v; break;
 	case 'w': options.workloads = v, options.random = true; break;
 	case 't': options.seconds = (double)v; break;

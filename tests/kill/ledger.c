@@ -339,7 +339,7 @@ static void count_op(struct totals *t, const struct op *op)
 		*(command ? &t->commands_unanswered : &t->unanswered) += 1;
 		return;
 	}
-	switch (op->kind) {
+	switch (atomic_load(&op->kind)) {
 	case OP_WRITE: t->writes_answered++; break;
 	case OP_CLEAR: t->clears_answered++; break;
 	case OP_FLUSH: t->flushes_answered++; break;
