@@ -19,6 +19,8 @@
 
 #include "check.h"
 
+#define LOCK_WAIT_MS 1000 /* while a killed predecessor's last I/O ends */
+
 #define SPILL_BYTES (UINT64_C(256) << 20)
 #define ATTEMPTS 3u
 #define FINDINGS_MAX 1000u
@@ -142,7 +144,7 @@ int cowbd_check(const char *path, const struct cowbd_check_options *opt,
 		struct cowbd_check_result *ret_result)
 {
 	struct store *s;
-	int r = store_file_open(path, STORE_OPEN_READ_ONLY, 0, &s);
+	int r = store_file_open(path, STORE_OPEN_READ_ONLY, LOCK_WAIT_MS, &s);
 
 	if (r < 0)
 		return r;
@@ -176,7 +178,7 @@ static int recover_first(const char *path, bool dry_run, const struct cowbd_chec
 		opt->report(opt->opaque, COWBD_NOTE, "", UINT64_MAX,
 			    "the journal can't be replayed before the repair; the next opening "
 			    "replays it");
-	return store_file_open(path, 0, 0, s);
+	return store_file_open(path, 0, LOCK_WAIT_MS, s);
 }
 
 static int repair_opened(struct store *s, bool dry_run, const struct cowbd_check_options *opt,
@@ -192,7 +194,7 @@ int cowbd_repair(const char *path, bool dry_run, const struct cowbd_check_option
 {
 	struct cowbd_repair_result result = {.recovered = false};
 	struct store *s;
-	int r = store_file_open(path, dry_run ? STORE_OPEN_READ_ONLY : 0, 0, &s);
+	int r = store_file_open(path, dry_run ? STORE_OPEN_READ_ONLY : 0, LOCK_WAIT_MS, &s);
 
 	if (r < 0)
 		return r;

@@ -399,16 +399,16 @@ soak-fault: $(fault_tests)
 	done
 .PHONY: soak-fault
 
-# N kills of a daemon under load.
 # The long form of the crash explorer; figures go to tests/reliability.json.
 soak-crash: tests/crash/explore
 	$(srcdir)/tests/crash/soak '$(abs_top_builddir)/tests/crash/explore' $${MINUTES:-30} $${IMAGES:-1000000}
 soak: soak-crash soak-kill
+# N kills of a daemon under load, and of a repair.
 soak-kill: all $(test_tools)
-	rm -f kill.figures
+	rm -f kill.figures kill.figures.repair
 	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.figures' TEST_TIMEOUT=36000 \
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh'
-	$(srcdir)/scripts/reliability note kill <kill.figures
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh tests/kill/repair.sh'
+	cat kill.figures kill.figures.repair | $(srcdir)/scripts/reliability note kill
 # Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
 check-vm: all tests/vm/writer tests/crash/logwrites
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'

@@ -66,7 +66,7 @@ struct object {
 
 /* Added up over all cycles. */
 struct totals {
-	uint64_t cycles, kills, kills_in_recovery, kills_in_init, kills_in_repair, tails_lost;
+	uint64_t cycles, kills, kills_in_recovery, kills_in_init, tails_lost;
 	uint64_t writes_answered, clears_answered, flushes_answered, unanswered;
 	uint64_t commands_answered, commands_unanswered;
 	uint64_t sectors_judged, snapshots_judged;

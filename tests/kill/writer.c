@@ -814,7 +814,6 @@ static const struct {
 	TOTAL(kills, "kills under load"),
 	TOTAL(kills_in_recovery, "kills in or right after recovery"),
 	TOTAL(kills_in_init, "kills of init"),
-	TOTAL(kills_in_repair, "kills of check --repair"),
 	TOTAL(tails_lost, "cycles with the volatile tail thrown away"),
 	TOTAL(writes_answered, "writes answered"),
 	TOTAL(clears_answered, "zeros and trims answered"),
