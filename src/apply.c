@@ -18,7 +18,7 @@ static uint64_t blocks_of(const struct catalog *c, uint64_t size)
 
 /* ---- touching --------------------------------------------------------------------------- */
 
-static int touch_object(struct catalog *c, uint64_t id, struct object **ret)
+REQUIRES(metadata_lock) static int touch_object(struct catalog *c, uint64_t id, struct object **ret)
 {
 	*ret = catalog_by_id(c, id);
 	if (!*ret)
@@ -36,7 +36,7 @@ static int share_room(struct catalog *c, const struct object *source, size_t n)
 }
 
 /* Objects whose records change, and whose roots are dropped. n: in the group. */
-static int touch(struct catalog *c, const struct record *r, size_t n)
+REQUIRES(metadata_lock) static int touch(struct catalog *c, const struct record *r, size_t n)
 {
 	struct object *o, *source;
 	int err;
@@ -144,7 +144,7 @@ static void name_object(struct object *o, const struct record *r)
 }
 
 /* Prepared, so it can't fail. */
-static struct object *insert(struct catalog *c, const struct object *like)
+REQUIRES(metadata_lock) static struct object *insert(struct catalog *c, const struct object *like)
 {
 	struct object *o = catalog_insert(c, like);
 
@@ -152,7 +152,7 @@ static struct object *insert(struct catalog *c, const struct object *like)
 	return o;
 }
 
-static void do_create(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_create(struct catalog *c, const struct record *r)
 {
 	struct object o = {.kind = OBJECT_VOLUME,
 			   .size = r->size,
@@ -164,7 +164,7 @@ static void do_create(struct catalog *c, const struct record *r)
 }
 
 /* A snapshot or clone: shares its source's root. */
-static void do_share(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_share(struct catalog *c, const struct record *r)
 {
 	struct object *source = catalog_by_id(c, r->source);
 	struct object o = {.kind = r->type == REC_CLONE ? OBJECT_VOLUME : OBJECT_SNAPSHOT,
@@ -180,7 +180,7 @@ static void do_share(struct catalog *c, const struct record *r)
 	volume_hand_over(c->engine, source, r->seq);
 }
 
-static void do_rollback(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_rollback(struct catalog *c, const struct record *r)
 {
 	struct object *volume = catalog_by_id(c, r->object), *snap = catalog_by_id(c, r->source);
 
@@ -205,7 +205,7 @@ static void do_rollback(struct catalog *c, const struct record *r)
 	volume_hand_over(c->engine, volume, r->seq);
 }
 
-static void do_delete(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_delete(struct catalog *c, const struct record *r)
 {
 	struct object *o = catalog_by_id(c, r->object);
 
@@ -214,7 +214,7 @@ static void do_delete(struct catalog *c, const struct record *r)
 	catalog_remove(c, o, r->seq);
 }
 
-static void do_resize(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_resize(struct catalog *c, const struct record *r)
 {
 	struct object *o = catalog_by_id(c, r->object);
 
@@ -225,7 +225,7 @@ static void do_resize(struct catalog *c, const struct record *r)
 		atomic_store_explicit(&o->io->last_seq, r->seq, memory_order_release);
 }
 
-static void do_set(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_set(struct catalog *c, const struct record *r)
 {
 	struct object *o = catalog_by_id(c, r->object);
 
@@ -238,7 +238,7 @@ static void do_set(struct catalog *c, const struct record *r)
 	catalog_put(c, o);
 }
 
-static void do_unmap(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_unmap(struct catalog *c, const struct record *r)
 {
 	struct object *o = catalog_by_id(c, r->object);
 	uint64_t root = o->map.entry;
@@ -256,7 +256,7 @@ static void do_unmap(struct catalog *c, const struct record *r)
 		atomic_store_explicit(&o->io->last_seq, r->seq, memory_order_release);
 }
 
-static void do_record(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static void do_record(struct catalog *c, const struct record *r)
 {
 	switch (r->type) {
 	case REC_CREATE: do_create(c, r); break;
@@ -320,7 +320,7 @@ int apply_shrink_steps(struct catalog *c, struct object *o, uint64_t size, struc
 
 /* ---- replay ------------------------------------------------------------------------------------ */
 
-static int replay_map(struct catalog *c, const struct record *r)
+REQUIRES(metadata_lock) static int replay_map(struct catalog *c, const struct record *r)
 {
 	struct engine *e = c->engine;
 	struct object *o;

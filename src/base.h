@@ -26,6 +26,23 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* ---- who holds which lock: checked by clang -Wthread-safety, nothing to gcc -------------- */
+
+#ifdef __clang__
+#define THREAD_SAFETY(x) __attribute__((x))
+#else
+#define THREAD_SAFETY(x)
+#endif
+#define CAPABILITY(name) THREAD_SAFETY(capability(name))
+#define REQUIRES(...) THREAD_SAFETY(requires_capability(__VA_ARGS__))
+#define REQUIRES_SHARED(...) THREAD_SAFETY(requires_shared_capability(__VA_ARGS__))
+#define ACQUIRES(...) THREAD_SAFETY(acquire_capability(__VA_ARGS__))
+#define ACQUIRES_SHARED(...) THREAD_SAFETY(acquire_shared_capability(__VA_ARGS__))
+#define RELEASES(...) THREAD_SAFETY(release_generic_capability(__VA_ARGS__))
+#define EXCLUDES(...) THREAD_SAFETY(locks_excluded(__VA_ARGS__)) /* the caller must not hold it */
+/* It takes or drops a lock on some of its ways only, which the analysis can't follow. */
+#define UNCHECKED_LOCKING THREAD_SAFETY(no_thread_safety_analysis)
+
 /* ---- errors ------------------------------------------------------------ */
 
 /* Sets this thread's message and returns err (negative errno), for

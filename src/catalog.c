@@ -257,6 +257,7 @@ int catalog_touch(struct catalog *c, uint64_t id)
 	return 0;
 }
 
+REQUIRES(metadata_lock)
 static struct page *make_node(struct catalog *c, unsigned level, uint64_t key)
 {
 	struct page *page =
@@ -269,7 +270,7 @@ static struct page *make_node(struct catalog *c, unsigned level, uint64_t key)
 }
 
 /* Levels enough for key. */
-static void deepen(struct catalog *c, uint64_t key)
+REQUIRES(metadata_lock) static void deepen(struct catalog *c, uint64_t key)
 {
 	if (c->tree.entry == 0) {
 		c->tree.depth = MAX(c->tree.depth, depth_for(key));
@@ -285,7 +286,7 @@ static void deepen(struct catalog *c, uint64_t key)
 }
 
 /* The leaf of key, made if it isn't there. Prepared. */
-static struct page *leaf_for(struct catalog *c, uint64_t key)
+REQUIRES(metadata_lock) static struct page *leaf_for(struct catalog *c, uint64_t key)
 {
 	struct page *parent = NULL, *page;
 
@@ -352,6 +353,7 @@ static bool all_zero(const void *p, size_t n)
 }
 
 /* Lets the empty page fall, and its parents as far as they become empty. path[0] is the root. */
+REQUIRES(metadata_lock)
 static void prune(struct catalog *c, struct page **path, unsigned n, uint64_t key, uint64_t seq)
 {
 	while (n-- > 0) {
@@ -370,7 +372,7 @@ static void prune(struct catalog *c, struct page **path, unsigned n, uint64_t ke
 	}
 }
 
-static void erase(struct catalog *c, uint64_t id, uint64_t seq)
+REQUIRES(metadata_lock) static void erase(struct catalog *c, uint64_t id, uint64_t seq)
 {
 	struct page *path[MAP_DEPTH_MAX + 2];
 	uint64_t key = leaf_key(id), entry = c->tree.entry;
@@ -453,6 +455,7 @@ static void decode(const struct disk_object *d, struct object *o)
 	memcpy(o->name, d->name, d->name_length);
 }
 
+REQUIRES(metadata_lock)
 static int load_object(struct catalog *c, const struct disk_object *d, bool snapshots)
 {
 	struct object o;
@@ -475,6 +478,7 @@ static int load_object(struct catalog *c, const struct disk_object *d, bool snap
 }
 
 /* Inserts the records of a leaf: volumes in the first pass, snapshots in the second. */
+REQUIRES(metadata_lock)
 static int load_leaf(struct catalog *c, const struct disk_catalog_leaf *l, uint64_t key,
 		     bool snapshots)
 {
@@ -521,8 +525,8 @@ static int load_check(struct catalog *c, uint64_t no, const struct disk_map *m, 
 	return r;
 }
 
-static int load_below(struct catalog *c, uint64_t entry, unsigned level, uint64_t key,
-		      bool snapshots)
+UNCHECKED_LOCKING static int load_below(struct catalog *c, uint64_t entry, unsigned level,
+					uint64_t key, bool snapshots)
 {
 	_Alignas(8) uint8_t copy[PAGE_BYTES];
 	struct page *page;

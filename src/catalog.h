@@ -60,7 +60,7 @@ void catalog_free(struct catalog *c);
 int catalog_load(struct catalog *c) MUST_CHECK;
 
 /* Memory for n new objects: with it catalog_insert can't fail. Lock exclusive. */
-int catalog_prepare(struct catalog *c, size_t n) MUST_CHECK;
+int catalog_prepare(struct catalog *c, size_t n) REQUIRES(metadata_lock) MUST_CHECK;
 
 struct object *catalog_by_id(const struct catalog *c, uint64_t id);
 /* volume NULL: a volume's name. */
@@ -77,21 +77,22 @@ void catalog_full_name(const struct object *o, char buf[2 * (NAME_BYTES_MAX + 1)
 unsigned catalog_pages_for(const struct catalog *c, size_t n);
 
 /* Brings in the record's place: 0, -EAGAIN. */
-int catalog_touch(struct catalog *c, uint64_t id) MUST_CHECK;
+int catalog_touch(struct catalog *c, uint64_t id) REQUIRES(metadata_lock) MUST_CHECK;
 
 /* A new object in memory, linked (volume set for snapshots, name set), not yet written; NULL without memory. */
-struct object *catalog_insert(struct catalog *c, const struct object *like);
+struct object *catalog_insert(struct catalog *c, const struct object *like) REQUIRES(metadata_lock);
 
 /* Writes the record.  Prepared (engine_prepare with catalog_pages_for, catalog_touch). */
-void catalog_put(struct catalog *c, const struct object *o);
+void catalog_put(struct catalog *c, const struct object *o) REQUIRES(metadata_lock)
+	REQUIRES(metadata_lock);
 
 /* Removes the record with seq, unlinks the object, frees it unless clients have it open. */
-void catalog_remove(struct catalog *c, struct object *o, uint64_t seq);
+void catalog_remove(struct catalog *c, struct object *o, uint64_t seq) REQUIRES(metadata_lock);
 
 /* A client of a removed object has closed; or the object is removed: frees it when nobody has it. */
 void catalog_release(struct object *o);
 
-void catalog_rename(struct catalog *c, struct object *o, const char *name);
+void catalog_rename(struct catalog *c, struct object *o, const char *name) REQUIRES(metadata_lock);
 void catalog_resize(struct catalog *c, struct object *o, uint64_t size);
 
 /* Frees what the volume layer hung on an object (set once by it). */

@@ -7,6 +7,7 @@
 /* Room that reclaim itself may need on its way down, and a little. */
 #define RECLAIM_ROOM (MAP_DEPTH_MAX / 2 + 2)
 
+REQUIRES_SHARED(metadata_lock)
 static struct disk_dying *page_of(struct engine *e, unsigned index, struct page **ret_page)
 {
 	struct page *page;
@@ -18,7 +19,7 @@ static struct disk_dying *page_of(struct engine *e, unsigned index, struct page 
 	return page->data;
 }
 
-int dying_load(struct engine *e)
+UNCHECKED_LOCKING int dying_load(struct engine *e)
 {
 	bool end = false;
 
@@ -69,7 +70,7 @@ void dying_committed(struct engine *e)
 	e->dying_replay = e->dying_cut;
 }
 
-static void put(struct engine *e, unsigned index, uint64_t value)
+REQUIRES(metadata_lock) static void put(struct engine *e, unsigned index, uint64_t value)
 {
 	struct page *page;
 

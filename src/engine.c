@@ -210,7 +210,7 @@ uint64_t engine_append(struct engine *e, struct record *r)
 
 /* -EAGAIN also if it claimed a page that this section may have looked at already: nothing names it, if counts
  * are right, and looking again finds out. */
-static int fill_stock(struct engine *e, unsigned pages)
+REQUIRES(metadata_lock) static int fill_stock(struct engine *e, unsigned pages)
 {
 	bool seen = false;
 

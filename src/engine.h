@@ -121,7 +121,7 @@ int engine_init(struct engine *e) MUST_CHECK;
 void engine_fini(struct engine *e);
 
 /* Gets what thread_need asks for.  No lock held.  0: start over; else give up with it. */
-int engine_need(struct engine *e) MUST_CHECK;
+int engine_need(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* 0, or -EROFS with why, when the pool can't be written. */
 int engine_writable(struct engine *e) MUST_CHECK;
@@ -131,17 +131,18 @@ void engine_fail(struct engine *e, const char *what);
 
 /* Room for records of bytes in the pending ring: 0 or -EAGAIN.  Lock exclusive; the last
  * thing that is prepared, since it isn't given back. */
-int engine_reserve(struct engine *e, size_t bytes) MUST_CHECK;
+int engine_reserve(struct engine *e, size_t bytes) REQUIRES(metadata_lock) MUST_CHECK;
 
 /* Appends (or, in replay, takes the replayed record's sequence).  Reserved before. */
 uint64_t engine_append(struct engine *e, struct record *r);
 
 /* At least n claimed pages in stock, n frames, room for units raises and falls: 0, -EAGAIN,
  * -ENOSPC, -ENOMEM.  Lock exclusive. */
-int engine_prepare(struct engine *e, unsigned pages, unsigned units) MUST_CHECK;
+int engine_prepare(struct engine *e, unsigned pages, unsigned units)
+	REQUIRES(metadata_lock) MUST_CHECK;
 
 /* A page from the stock, count 1 (its claim ends). */
-uint64_t engine_take_page(struct engine *e);
+uint64_t engine_take_page(struct engine *e) REQUIRES(metadata_lock);
 
 /* Lets go of all falls that can be let go of.  No lock held. */
 void engine_settle(struct engine *e);
@@ -151,23 +152,23 @@ void engine_settle(struct engine *e);
 unsigned engine_pressure_us(const struct engine *e);
 
 /* Gives claimed pages back. Lock exclusive. */
-void engine_drop_stock(struct engine *e);
+void engine_drop_stock(struct engine *e) REQUIRES(metadata_lock);
 
 /* Joins the next round of group commit: it will make durable what mine names (NULL: nothing; it is
  * emptied), and all records appended before the call with their data.  Returns its number. */
 uint64_t engine_join(struct engine *e, struct dirty *mine);
 
 /* Returns when the round has ended, leading it if nobody does. 0, or -EIO: the pool failed. */
-int engine_wait(struct engine *e, uint64_t round) MUST_CHECK;
+int engine_wait(struct engine *e, uint64_t round) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Makes durable what d names (NULL: nothing), and every metadata page written before the call. */
-int engine_sync(struct engine *e, const struct dirty *d) MUST_CHECK;
+int engine_sync(struct engine *e, const struct dirty *d) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Begins to write to the disk the data that pending records name, in zones that are full: the next commit
  * waits for less of it.  No lock held. */
 void engine_write_back(struct engine *e);
 
 /* Both. */
-int engine_commit(struct engine *e, struct dirty *mine) MUST_CHECK;
+int engine_commit(struct engine *e, struct dirty *mine) EXCLUDES(metadata_lock) MUST_CHECK;
 
 #endif

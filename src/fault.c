@@ -28,6 +28,7 @@ struct fault {
 };
 
 /* How many blocks from first on are not the volume's own, and which of them are mapped.  Lock held. */
+REQUIRES_SHARED(metadata_lock)
 static int survey(struct engine *e, const struct object *o, struct fault *f, uint64_t max)
 {
 	f->n = 0;
@@ -47,6 +48,7 @@ static int survey(struct engine *e, const struct object *o, struct fault *f, uin
 	return 0;
 }
 
+REQUIRES_SHARED(metadata_lock)
 static int old_block(struct engine *e, const struct object *o, uint64_t block, uint64_t *ret)
 {
 	struct map_extent x;
@@ -58,7 +60,7 @@ static int old_block(struct engine *e, const struct object *o, uint64_t block, u
 }
 
 /* Check and allocate.  f->n == 0: the first block turned out to be the volume's own.  Lock exclusive. */
-static int check_and_allocate(struct fault *f)
+REQUIRES(metadata_lock) static int check_and_allocate(struct fault *f)
 {
 	const struct piece *p = f->p;
 	struct engine *e = p->e;
@@ -144,7 +146,7 @@ static int copy_and_write(struct fault *f)
 }
 
 /* Remap: one record, one change.  [VOLUME-1] Lock exclusive. -EAGAIN. */
-static int remap(struct fault *f)
+REQUIRES(metadata_lock) static int remap(struct fault *f)
 {
 	const struct piece *p = f->p;
 	struct engine *e = p->e;

@@ -644,6 +644,7 @@ struct resize_args {
 	unsigned flags;
 };
 
+REQUIRES(metadata_lock)
 static int add_shrink(struct command *c, struct object *o, const struct resize_args *a)
 {
 	CLEANUP_FREE struct record *steps = calloc(SHRINK_STEPS_MAX, sizeof *steps);
@@ -665,7 +666,7 @@ static int add_shrink(struct command *c, struct object *o, const struct resize_a
 	return n < 0 ? n : r;
 }
 
-static int build_resize(struct command *c, void *opaque)
+REQUIRES(metadata_lock) static int build_resize(struct command *c, void *opaque)
 {
 	const struct resize_args *a = opaque;
 	struct object *o;

@@ -93,6 +93,7 @@ int map_lookup(struct engine *e, const struct map_root *root, uint64_t block, ui
 /* ---- references ---------------------------------------------------------------------------- */
 
 /* A reference to a page at level goes. Its counts are cached, or S is clear.  [MAP-4] */
+REQUIRES(metadata_lock)
 static void drop_page(struct engine *e, uint64_t entry, unsigned level, uint64_t seq)
 {
 	unsigned count = 1;
@@ -110,12 +111,13 @@ static void drop_page(struct engine *e, uint64_t entry, unsigned level, uint64_t
 		space_fall(e->space, page_unit(entry_number(entry)), seq, false);
 }
 
-static void drop_block(struct engine *e, uint64_t entry, uint64_t seq)
+REQUIRES(metadata_lock) static void drop_block(struct engine *e, uint64_t entry, uint64_t seq)
 {
 	space_fall(e->space, block_unit(&e->geo, entry_number(entry)), seq, !entry_shared(entry));
 }
 
 /* Is what the entry names to be copied before it's changed?  [MAP-1] -EAGAIN. */
+REQUIRES_SHARED(metadata_lock)
 static int must_copy(struct engine *e, uint64_t entry, bool *ret_copy)
 {
 	unsigned count = 1;
@@ -130,6 +132,7 @@ static int must_copy(struct engine *e, uint64_t entry, bool *ret_copy)
 
 /* ---- unsharing a path --------------------------------------------------------------------------- */
 
+REQUIRES(metadata_lock)
 static struct page *make_page(struct engine *e, unsigned level, uint64_t block)
 {
 	struct page *page = pages_make(e->pages, engine_take_page(e), PAGE_MAP);
@@ -141,7 +144,7 @@ static struct page *make_page(struct engine *e, unsigned level, uint64_t block)
 }
 
 /* Sets S in every entry of a page that is about to have a copy. */
-static void mark_shared(struct engine *e, struct page *page)
+REQUIRES(metadata_lock) static void mark_shared(struct engine *e, struct page *page)
 {
 	const struct disk_map *m = page->data;
 	bool all = true;
@@ -159,6 +162,7 @@ static void mark_shared(struct engine *e, struct page *page)
 
 /* A copy of the page; all that it names has one reference more, but for [skip, skip + n), which is replaced
  * at once and never gets one. */
+REQUIRES(metadata_lock)
 static struct page *copy_page(struct engine *e, struct page *old, unsigned level, uint64_t block,
 			      unsigned skip, unsigned n)
 {
@@ -178,6 +182,7 @@ static struct page *copy_page(struct engine *e, struct page *old, unsigned level
 	return new;
 }
 
+REQUIRES(metadata_lock)
 static void set_ref(struct engine *e, struct map_root *root, struct page *parent, unsigned i,
 		    uint64_t entry)
 {
@@ -189,6 +194,7 @@ static void set_ref(struct engine *e, struct map_root *root, struct page *parent
 
 /* The page at level target on the path to block, to be changed: made or copied where need be.  *ret_fresh:
  * it has no reference to what its entries [index, index + n) said.  Prepared. */
+REQUIRES(metadata_lock)
 static struct page *own_path(struct engine *e, struct map_root *root, uint64_t block,
 			     unsigned target, unsigned n, uint64_t seq, bool *ret_fresh)
 {
@@ -275,7 +281,7 @@ void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n
 /* ---- ownership ---------------------------------------------------------------------------------------- */
 
 /* May S be cleared?  [MAP-2] -EAGAIN. */
-static int may_own(struct engine *e, uint64_t unit, bool *ret_yes)
+REQUIRES_SHARED(metadata_lock) static int may_own(struct engine *e, uint64_t unit, bool *ret_yes)
 {
 	unsigned count;
 	int r = space_count(e->space, unit, &count);
@@ -287,6 +293,7 @@ static int may_own(struct engine *e, uint64_t unit, bool *ret_yes)
 }
 
 /* Clears S in one entry if it may be. *ret_shared: S stays. */
+REQUIRES(metadata_lock)
 static int own_entry(struct engine *e, struct map_root *root, struct page *parent, unsigned i,
 		     bool leaf, bool *ret_shared)
 {
@@ -426,6 +433,7 @@ int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t b
 	return space_count(e->space, page_unit(entry_number(entry)), &count);
 }
 
+REQUIRES(metadata_lock)
 static void unmap_in_leaf(struct engine *e, struct map_root *root, const struct map_step *step,
 			  uint64_t seq)
 {

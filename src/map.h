@@ -73,22 +73,24 @@ struct map_extent {
 /* The page that entry names, which must be the one of this level for block: -EUCLEAN if it is not, so that
  * no walk goes in circles or takes blocks for pages.  Lock shared. -EAGAIN. */
 int map_page(struct engine *e, uint64_t entry, unsigned level, uint64_t block,
-	     struct page **ret_page) MUST_CHECK;
+	     struct page **ret_page) REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* The extent at block, at most max blocks.  A mapped one stays inside a leaf.  Lock shared. -EAGAIN. */
 int map_lookup(struct engine *e, const struct map_root *root, uint64_t block, uint64_t max,
-	       struct map_extent *ret) MUST_CHECK;
+	       struct map_extent *ret) REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* Clears S where the counts allow it, on the path to [block, block + n) (one leaf) and in it.
  * So a block whose snapshot has gone is written in place again.  Lock exclusive. -EAGAIN. */
-int map_own(struct engine *e, struct map_root *root, uint64_t block, unsigned n) MUST_CHECK;
+int map_own(struct engine *e, struct map_root *root, uint64_t block, unsigned n)
+	REQUIRES(metadata_lock) MUST_CHECK;
 
 /* For any change below block (or of the whole map), of at most one leaf. */
-int map_prepare(struct engine *e, const struct map_root *root, uint64_t block) MUST_CHECK;
+int map_prepare(struct engine *e, const struct map_root *root, uint64_t block)
+	REQUIRES(metadata_lock) MUST_CHECK;
 
 /* Maps [block, block + n), in one leaf, to physical blocks; they get their reference here. */
 void map_set(struct engine *e, struct map_root *root, uint64_t block, unsigned n, uint64_t physical,
-	     uint64_t seq);
+	     uint64_t seq) REQUIRES(metadata_lock);
 
 /* One step of unmapping [block, end): what to do at block. */
 enum map_step_kind { MAP_STEP_SKIP, MAP_STEP_LEAF, MAP_STEP_DETACH };
@@ -100,21 +102,23 @@ struct map_step {
 
 /* Chooses the step and prepares it.  end may lie beyond the map: everything from block on. */
 int map_step_prepare(struct engine *e, const struct map_root *root, uint64_t block, uint64_t end,
-		     struct map_step *ret_step) MUST_CHECK;
+		     struct map_step *ret_step) REQUIRES(metadata_lock) MUST_CHECK;
 /* Prepares a DETACH step that is one of a group. */
 int map_prepare_detach(struct engine *e, const struct map_root *root, uint64_t block,
-		       unsigned level) MUST_CHECK;
+		       unsigned level) REQUIRES(metadata_lock) MUST_CHECK;
 void map_step_apply(struct engine *e, struct map_root *root, const struct map_step *step,
-		    uint64_t seq);
+		    uint64_t seq) REQUIRES(metadata_lock);
 
 /* The whole map goes (delete, rollback): prepare with map_prepare_drop. */
-int map_prepare_drop(struct engine *e, const struct map_root *root) MUST_CHECK;
-void map_drop(struct engine *e, struct map_root *root, uint64_t seq);
+int map_prepare_drop(struct engine *e, const struct map_root *root)
+	REQUIRES(metadata_lock) MUST_CHECK;
+void map_drop(struct engine *e, struct map_root *root, uint64_t seq) REQUIRES(metadata_lock);
 
 /* A second owner of the same root: its count rises, both entries get S.  After engine_prepare(e, 0, 1). */
-void map_share(struct engine *e, struct map_root *root, struct map_root *ret_copy);
+void map_share(struct engine *e, struct map_root *root, struct map_root *ret_copy)
+	REQUIRES(metadata_lock);
 
 /* More levels, for more blocks.  After engine_prepare(e, MAP_DEPTH_MAX, MAP_DEPTH_MAX). */
-void map_deepen(struct engine *e, struct map_root *root, unsigned depth);
+void map_deepen(struct engine *e, struct map_root *root, unsigned depth) REQUIRES(metadata_lock);
 
 #endif

@@ -16,6 +16,12 @@
 
 #define METALOCK_SPINS 200u
 
+/* Stands for the metadata lock of whatever pool: a function has to do with one. */
+struct CAPABILITY("metadata lock") metalock_role {
+	char unused;
+};
+extern struct metalock_role metadata_lock;
+
 static inline void metalock_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -26,6 +32,7 @@ static inline void metalock_relax(void)
 }
 
 static inline void metalock_exclusive(pthread_rwlock_t *lock)
+	ACQUIRES(metadata_lock) UNCHECKED_LOCKING
 {
 	for (unsigned i = 0; i < METALOCK_SPINS; i++) {
 		if (pthread_rwlock_trywrlock(lock) == 0)
@@ -36,6 +43,7 @@ static inline void metalock_exclusive(pthread_rwlock_t *lock)
 }
 
 static inline void metalock_shared(pthread_rwlock_t *lock)
+	ACQUIRES_SHARED(metadata_lock) UNCHECKED_LOCKING
 {
 	for (unsigned i = 0; i < METALOCK_SPINS; i++) {
 		if (pthread_rwlock_tryrdlock(lock) == 0)
@@ -54,7 +62,7 @@ static inline void metalock_breathe(void)
 	nanosleep(&moment, NULL);
 }
 
-static inline void metalock_drop(pthread_rwlock_t *lock)
+static inline void metalock_drop(pthread_rwlock_t *lock) RELEASES(metadata_lock) UNCHECKED_LOCKING
 {
 	pthread_rwlock_unlock(lock);
 }

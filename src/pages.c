@@ -259,6 +259,7 @@ static struct le32 *slot_in(const struct pages *p, uint64_t no, enum page_kind p
 }
 
 /* The slot named for page no, by its cached parent; -EAGAIN if that isn't cached. */
+REQUIRES_SHARED(metadata_lock)
 static int current_slot(struct pages *p, uint64_t no, struct le32 *ret_slot)
 {
 	enum page_kind kind = PAGE_SUPER;
@@ -526,7 +527,8 @@ int pages_fill(struct pages *p)
 	return fill(p, thread_need.page, thread_need.kind, 0);
 }
 
-int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
+UNCHECKED_LOCKING int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind,
+				       struct page **ret_page)
 {
 	int r;
 
@@ -739,6 +741,7 @@ static int write_images(struct pages *p, struct write_batch *b, uint64_t generat
 
 /* Names the new slots in the parents.  Lock exclusive; parents are cached (choose_slots brought
  * them in and nothing but staging has happened since), or -EAGAIN. */
+REQUIRES_SHARED(metadata_lock)
 static int name_slots(struct pages *p, struct write_batch *b, unsigned *done)
 {
 	for (; *done < b->n; ++*done) {

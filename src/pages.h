@@ -85,10 +85,11 @@ int pages_new(struct store *s, const struct geometry *g, struct disk_super *supe
 void pages_free(struct pages *p);
 
 /* The page, if cached; else -EAGAIN.  Lock held shared or exclusive; the page stays valid until it is let go. */
-int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page) MUST_CHECK;
+int pages_get(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* Brings in what the last pages_get of this thread missed, parents too.  No lock held. -EBADMSG, -EUCLEAN, -EIO. */
-int pages_fill(struct pages *p) MUST_CHECK;
+int pages_fill(struct pages *p) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Brings in those of n pages that are missing and whose parents are cached, all at once.  A hint: what fails
  * here fails in pages_fill.  No lock held. */
@@ -96,26 +97,26 @@ int pages_fill(struct pages *p) MUST_CHECK;
 void pages_prefetch(struct pages *p, const uint64_t *no, unsigned n, enum page_kind kind);
 
 /* Get, filling as needed, with no lock held; takes it shared if 0 is returned (the caller unlocks). */
-int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind,
-		     struct page **ret_page) MUST_CHECK;
+int pages_get_shared(struct pages *p, uint64_t no, enum page_kind kind, struct page **ret_page)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Claims: page numbers that allocation took as free and nothing names yet.  One that is met in a map all the same
  * (its count on disk is 0, and should not be) is -EUCLEAN, not a page that changes under its user.  Lock exclusive.
  * pages_set_claims: the list, which stays the owner's.  pages_claim: was it cached, so that somebody may
  * have looked at it in this section? */
 void pages_set_claims(struct pages *p, const uint64_t *list, const unsigned *n);
-bool pages_claim(struct pages *p, uint64_t no);
-void pages_unclaim(struct pages *p, uint64_t no);
+bool pages_claim(struct pages *p, uint64_t no) REQUIRES(metadata_lock);
+void pages_unclaim(struct pages *p, uint64_t no) REQUIRES(metadata_lock);
 
 /* Makes sure that n pages can be made or dirtied without failing: -ENOMEM, or -EAGAIN
  * (NEED_CHECKPOINT) when there are too many dirty ones. */
-int pages_prepare(struct pages *p, unsigned n) MUST_CHECK;
+int pages_prepare(struct pages *p, unsigned n) REQUIRES(metadata_lock) MUST_CHECK;
 
 /* The content, to change it: it becomes dirty.  Lock exclusive, after pages_prepare. */
-void *pages_write(struct pages *p, struct page *page);
+void *pages_write(struct pages *p, struct page *page) REQUIRES(metadata_lock);
 
 /* A new page of zeros, dirty; whatever was known of no is forgotten. Lock exclusive, after pages_prepare. */
-struct page *pages_make(struct pages *p, uint64_t no, enum page_kind kind);
+struct page *pages_make(struct pages *p, uint64_t no, enum page_kind kind) REQUIRES(metadata_lock);
 
 /* Replay dirties what the run had dirtied, whatever the bound is now. */
 void pages_unbounded(struct pages *p, bool unbounded);
@@ -131,10 +132,10 @@ uint64_t pages_bytes(const struct pages *p);       /* of memory */
 /* ---- checkpoint, by one thread ------------------------------------------------ */
 
 /* The cut: what is dirty now is frozen.  Lock exclusive, O(1). */
-void pages_cut(struct pages *p);
+void pages_cut(struct pages *p) REQUIRES(metadata_lock);
 
 /* Writes the frozen pages to their free slots, stages their parents.  No lock held. */
-int pages_write_frozen(struct pages *p, uint64_t generation) MUST_CHECK;
+int pages_write_frozen(struct pages *p, uint64_t generation) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* The content of a page above the maps (zone, summary, group table), to change it as part of this checkpoint.
  * Lock exclusive. */
@@ -146,7 +147,7 @@ int pages_staged(struct pages *p, enum page_kind kind, uint64_t **ret_list,
 
 /* Writes these staged pages (sorted page numbers), and stages their parents.  No lock held. */
 int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *list, size_t n,
-		       uint64_t generation) MUST_CHECK;
+		       uint64_t generation) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* From now on what the committed checkpoint uses is saved there before it is overwritten; NULL: no more.  No
  * checkpoint runs. */

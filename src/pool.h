@@ -107,7 +107,7 @@ int recover_begin_session(struct cowbd_pool *p) MUST_CHECK;
 /* ---- checkpoint.c ---- */
 
 /* A checkpoint that begins after the call, or one that did already while we waited. */
-int checkpoint_run(struct engine *e) MUST_CHECK;
+int checkpoint_run(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* A view of the store in which the committed checkpoint stays readable while others follow, in bound_bytes at
  * most.  One at a time. */
@@ -123,10 +123,10 @@ bool checkpoint_due(const struct engine *e);
 /* ---- reclaim.c ---- */
 
 /* Takes some subtrees apart: 1 progress, 0 nothing to do now, or negative. */
-int reclaim_some(struct cowbd_pool *p) MUST_CHECK;
+int reclaim_some(struct cowbd_pool *p) EXCLUDES(metadata_lock) MUST_CHECK;
 /* For engine: makes room in the dying list; makes space. */
-int reclaim_room(struct engine *e) MUST_CHECK;
-int reclaim_make_space(struct engine *e) MUST_CHECK;
+int reclaim_room(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
+int reclaim_make_space(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* ---- worker.c ---- */
 void worker_wake(struct engine *e);

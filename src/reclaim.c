@@ -19,7 +19,7 @@
 #define DROPS_MAX 300000u /* units: tables of 4 MiB */
 
 /* Drops one reference to a child; it joins the list if that was the last true one. -EAGAIN before anything is changed. */
-static int drop_child(struct engine *e, uint64_t entry, unsigned level)
+REQUIRES(metadata_lock) static int drop_child(struct engine *e, uint64_t entry, unsigned level)
 {
 	unsigned count = 1;
 
@@ -38,6 +38,7 @@ static int drop_child(struct engine *e, uint64_t entry, unsigned level)
 	return count <= 1;
 }
 
+REQUIRES(metadata_lock)
 static void take_leaf(struct engine *e, unsigned index, const struct page *leaf)
 {
 	const struct disk_map *m = leaf->data;
@@ -54,6 +55,7 @@ static void take_leaf(struct engine *e, unsigned index, const struct page *leaf)
 }
 
 /* Some children of an inner page, last first, up to the first that joins the list. */
+REQUIRES(metadata_lock)
 static int take_inner(struct engine *e, unsigned index, struct page *page, unsigned level)
 {
 	struct disk_map *m = page->data;
@@ -82,7 +84,7 @@ static int take_inner(struct engine *e, unsigned index, struct page *page, unsig
 }
 
 /* Lock exclusive.  1, 0 nothing durable to do, -EAGAIN. */
-static int step(struct engine *e)
+REQUIRES(metadata_lock) static int step(struct engine *e)
 {
 	struct dying d;
 	struct page *page;
@@ -109,6 +111,7 @@ static int step(struct engine *e)
 }
 
 /* Numbers of the children of a cached page that come next, at most PAGES_PREFETCH in all.  Lock held. */
+REQUIRES_SHARED(metadata_lock)
 static void add_children(struct engine *e, uint64_t page_no, uint64_t *no, unsigned *n)
 {
 	struct page *page;

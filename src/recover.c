@@ -76,7 +76,7 @@ static int note_zone(struct replay *x, uint64_t zone)
 }
 
 /* Everything that fell up to seq is durable, and nobody looks at it: it is free. */
-static void settle_up_to(struct engine *e, uint64_t seq)
+REQUIRES(metadata_lock) static void settle_up_to(struct engine *e, uint64_t seq)
 {
 	space_durable(e->space, seq);
 	while (space_settle(e->space))

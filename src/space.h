@@ -73,30 +73,32 @@ void space_set_hold(struct space *s, struct hold *h);
 /* ---- counts ---------------------------------------------------------------- */
 
 /* Count for decisions, and the true one (what reclaim dropped is off).  Lock shared. -EAGAIN. */
-int space_count(struct space *s, uint64_t unit, unsigned *ret_count) MUST_CHECK;
-int space_true_count(struct space *s, uint64_t unit, unsigned *ret_count) MUST_CHECK;
+int space_count(struct space *s, uint64_t unit, unsigned *ret_count)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
+int space_true_count(struct space *s, uint64_t unit, unsigned *ret_count)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* Does a reference to it wait to fall?  Lock shared. */
 bool space_pending(const struct space *s, uint64_t unit);
 
 /* Room for n raises, falls and drops: 0, -ENOMEM, -EAGAIN (NEED_CHECKPOINT). */
-int space_prepare(struct space *s, unsigned n) MUST_CHECK;
+int space_prepare(struct space *s, unsigned n) REQUIRES(metadata_lock) MUST_CHECK;
 
 /* May unit's count rise by n before the next checkpoint?  0 or -EAGAIN. */
 int space_prepare_raises(struct space *s, uint64_t unit, size_t n) MUST_CHECK;
 
 /* One reference more; one less, with record seq (it stays pending); one that reclaim drops.  Prepared.
  * last: true count becomes 0, as far as the caller knows. */
-void space_raise(struct space *s, uint64_t unit);
-void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last);
-void space_drop(struct space *s, uint64_t unit);
+void space_raise(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
+void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last) REQUIRES(metadata_lock);
+void space_drop(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
 
 /* Records up to seq are durable: their falls wait for older requests only. */
-void space_durable(struct space *s, uint64_t seq);
+void space_durable(struct space *s, uint64_t seq) REQUIRES(metadata_lock);
 
 /* Lets go of falls that waited for requests now ended, so many that a hold of the lock stays short.  True
  * if anything came free: call again. */
-bool space_settle(struct space *s);
+bool space_settle(struct space *s) REQUIRES(metadata_lock);
 
 /* Falls that wait; units that reclaim dropped and no checkpoint has released. */
 uint64_t space_waiting(const struct space *s);
@@ -123,12 +125,13 @@ bool space_zone_is_active(struct space *s, uint64_t zone);
 
 /* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */
 int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
-		      uint64_t *ret_n) MUST_CHECK;
+		      uint64_t *ret_n) REQUIRES(metadata_lock) MUST_CHECK;
 /* Claims a page. */
-int space_take_page(struct space *s, uint64_t *ret_page) MUST_CHECK;
+int space_take_page(struct space *s, uint64_t *ret_page) REQUIRES(metadata_lock) MUST_CHECK;
 
 /* The claim of n units from unit on (one zone) ends: mapped (the caller raises), or not used after all. */
-void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped);
+void space_claim_done(struct space *s, uint64_t unit, uint64_t n, bool mapped)
+	REQUIRES(metadata_lock);
 
 /* Replay maps units that nobody claimed here: their zone is of this type. */
 int space_replay_zone(struct space *s, uint64_t zone, enum zone_type type) MUST_CHECK;
@@ -147,8 +150,8 @@ void space_cursor_end(struct space *s, struct space_cursor *c);
 int space_allocate_zone(struct store *store, const struct geometry *g, uint64_t zone) MUST_CHECK;
 
 /* What -EAGAIN asked for.  No lock held; does I/O.  -ENOSPC: the pool, or the host (message). */
-int space_prepare_zone(struct space *s, bool meta) MUST_CHECK;
-int space_load_group(struct space *s, uint64_t group) MUST_CHECK;
+int space_prepare_zone(struct space *s, bool meta) EXCLUDES(metadata_lock) MUST_CHECK;
+int space_load_group(struct space *s, uint64_t group) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Zones ready for data: for the worker that keeps some ahead.  Any thread. */
 unsigned space_ready_zones(const struct space *s);
@@ -162,7 +165,7 @@ void space_look_at_host(struct space *s);
 /* ---- checkpoint ------------------------------------------------------------------ */
 
 /* The cut: live deltas and drops become frozen. O(1). */
-void space_cut(struct space *s);
+void space_cut(struct space *s) REQUIRES(metadata_lock);
 
 /* What a checkpoint merges: zones, ascending, and the changes of each. */
 struct merge_plan {
@@ -183,8 +186,8 @@ int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, si
 void space_merge_plan_fini(struct merge_plan *plan);
 
 /* Makes the page of the plan's i-th zone say what counts, and stages it. Lock exclusive. -EAGAIN, -EUCLEAN. */
-int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i,
-		     uint64_t generation) MUST_CHECK;
+int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i, uint64_t generation)
+	REQUIRES(metadata_lock) MUST_CHECK;
 
 /* Before the superblock is written: what could fail in space_committed. Lock exclusive. */
 int space_commit_prepare(struct space *s) MUST_CHECK;
@@ -194,7 +197,7 @@ int space_commit_prepare(struct space *s) MUST_CHECK;
 bool space_release_some(struct space *s);
 
 /* After the last of those: what was frozen doesn't count any more.  Lock exclusive, O(1). */
-void space_committed(struct space *s);
+void space_committed(struct space *s) REQUIRES(metadata_lock);
 
 /* Empties what was frozen.  No lock: nobody looks there any more. */
 void space_merge_end(struct space *s);
@@ -202,7 +205,7 @@ void space_merge_end(struct space *s);
 /* ---- giving space back -------------------------------------------------------------- */
 
 /* Gives one free zone's space back to the host: 1 done, 0 nothing to do, negative errno. No lock held. */
-int space_punch_one(struct space *s) MUST_CHECK;
+int space_punch_one(struct space *s) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* While held, no zone of metadata becomes free: who reads an older checkpoint still looks there.  Lock exclusive. */
 void space_hold_meta(struct space *s, bool hold);

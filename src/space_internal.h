@@ -115,7 +115,8 @@ static inline unsigned unit_index(uint64_t unit)
 }
 
 /* The page of a zone that holds blocks or pages: 0, -EAGAIN, -EUCLEAN. */
-int space_zone_page(struct space *s, uint64_t zone, struct page **ret_page) MUST_CHECK;
+int space_zone_page(struct space *s, uint64_t zone, struct page **ret_page)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* The falls of b wait for the requests of now. */
 void space_add_batch(struct space *s, struct fall_batch *b);
@@ -128,10 +129,11 @@ void zones_set_type(struct space *s, uint64_t zone, enum zone_type type);
 
 /* Nothing is pending for the unit any more: the hints follow.  counted: its count was 1 before;
  * else it may still be referenced, or a merge has taken it off the hint. */
-void zones_came_free(struct space *s, uint64_t unit, bool counted);
+void zones_came_free(struct space *s, uint64_t unit, bool counted) REQUIRES_SHARED(metadata_lock);
 
 /* Is it free for a claim? Lock exclusive; -EAGAIN. */
-int space_unit_free(struct space *s, uint64_t unit, bool *ret_free) MUST_CHECK;
+int space_unit_free(struct space *s, uint64_t unit, bool *ret_free)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
 /* After a merge: the zone's page has this many used units. */
 void zones_merged(struct space *s, uint64_t zone, unsigned used);

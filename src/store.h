@@ -27,7 +27,7 @@
 
 #include <sys/uio.h>
 
-#include "base.h"
+#include "metalock.h"
 
 struct store;
 
@@ -82,17 +82,20 @@ struct store {
  * error (each has its own in .result).  n == 1 is one preadv/pwritev; of n > 1 the reads and
  * the direct writes go through this thread's io_uring where there is one.
  * One that is out of bounds (-EIO) or misaligned (-EINVAL) fails alone. */
-int store_submit(struct store *s, struct store_io *ios, unsigned n) MUST_CHECK;
+int store_submit(struct store *s, struct store_io *ios, unsigned n)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* One contiguous buffer. */
-int store_read(struct store *s, unsigned flags, uint64_t offset, void *buf, size_t len) MUST_CHECK;
-int store_write(struct store *s, unsigned flags, uint64_t offset, const void *buf,
-		size_t len) MUST_CHECK;
+int store_read(struct store *s, unsigned flags, uint64_t offset, void *buf, size_t len)
+	EXCLUDES(metadata_lock) MUST_CHECK;
+int store_write(struct store *s, unsigned flags, uint64_t offset, const void *buf, size_t len)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Makes all writes to these ranges that had returned before the call durable;
  * n == 0: all writes to the store.  May sync more than was asked.  After an
  * error nothing may be assumed durable, ever (the caller turns read-only). */
-int store_sync(struct store *s, const struct store_range *ranges, unsigned n) MUST_CHECK;
+int store_sync(struct store *s, const struct store_range *ranges, unsigned n)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Begins to write these ranges to the disk, so that a later sync has less to wait for.  A hint; whatever
  * goes wrong the sync will tell.  May block while the disk is busy. */
@@ -100,19 +103,21 @@ void store_write_back(struct store *s, const struct store_range *ranges, unsigne
 
 /* Makes sure that writing to the range cannot run out of host space. -ENOSPC if it would.
  * Leaves content as it is (zero where untouched).  On a device: nothing to do. */
-int store_prealloc(struct store *s, uint64_t offset, uint64_t length) MUST_CHECK;
+int store_prealloc(struct store *s, uint64_t offset, uint64_t length)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Gives the space of the range back to the host; reads as zero, or (device)
  * as anything, afterwards.  Only a hint: 0 also where the host cannot. */
-int store_discard(struct store *s, uint64_t offset, uint64_t length) MUST_CHECK;
+int store_discard(struct store *s, uint64_t offset, uint64_t length)
+	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Makes the store larger (bytes).  -ENOSPC beyond what the host can hold. */
-int store_grow(struct store *s, uint64_t size) MUST_CHECK;
+int store_grow(struct store *s, uint64_t size) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Forgets cached pages, after a failed sync of an earlier session.  Dirty ones are written first
  * (if that fails they count as clean and are forgotten).  What it can't forget: pages that
  * another process has mapped or locked in memory. Best effort, 0 unless nothing could be tried. */
-int store_drop_cache(struct store *s) MUST_CHECK;
+int store_drop_cache(struct store *s) EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Ends all I/O and frees s; NULL is fine. */
 void store_close(struct store *s);

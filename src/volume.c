@@ -82,6 +82,7 @@ static void add_segment(struct segment *seg, unsigned *n, uint64_t offset, uint6
 
 /* Where a prefix of [offset, offset + len) is, in at most SEGMENTS pieces; owned: stops before
  * what can't be written in place.  Lock shared. */
+REQUIRES_SHARED(metadata_lock)
 static int find_segments(struct engine *e, const struct object *o, uint64_t offset, uint64_t len,
 			 bool owned, struct segment *seg, unsigned *ret_n, uint64_t *ret_len)
 {
@@ -317,6 +318,7 @@ int volume_write(struct catalog *c, struct object *o, struct holder *who, const 
 /* ---- zero and trim -------------------------------------------------------------------------------------- */
 
 /* One step of unmapping.  Lock exclusive. -EAGAIN. */
+REQUIRES(metadata_lock)
 static int unmap_step(struct catalog *c, struct object *o, uint64_t *block, uint64_t end)
 {
 	struct engine *e = c->engine;

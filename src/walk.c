@@ -4,8 +4,8 @@
  */
 #include "walk.h"
 
-int walk_read(struct engine *e, uint64_t above, unsigned level, uint64_t block,
-	      uint64_t entry[MAP_FANOUT])
+UNCHECKED_LOCKING int walk_read(struct engine *e, uint64_t above, unsigned level, uint64_t block,
+				uint64_t entry[MAP_FANOUT])
 {
 	struct page *page;
 	int r = pages_get_shared(e->pages, entry_number(above), PAGE_MAP, &page);

@@ -145,6 +145,7 @@ static void flip(struct active_zone *a, unsigned i)
 }
 
 /* Makes the zone active: its bitmap is built from the counts.  -EAGAIN. */
+REQUIRES_SHARED(metadata_lock)
 static int activate(struct space *s, uint64_t zone, struct active_zone **ret_active)
 {
 	struct zone_info *info = zones_info(s, zone);
@@ -310,6 +311,7 @@ static int find_free(struct space *s, uint64_t *ret_zone)
 }
 
 /* Activates partly used zones until one has something free. 0, -ENOENT, -EAGAIN. */
+REQUIRES_SHARED(metadata_lock)
 static int reuse_zone(struct space *s, struct space_cursor *c, unsigned type, unsigned least)
 {
 	struct active_zone *a;
@@ -329,6 +331,7 @@ static int reuse_zone(struct space *s, struct space_cursor *c, unsigned type, un
 }
 
 /* Opens a ready zone: a record tells its type before the first record that uses it. */
+REQUIRES_SHARED(metadata_lock)
 static int open_ready(struct space *s, struct space_cursor *c, bool meta)
 {
 	uint64_t *list = meta ? s->ready_meta : s->ready_data;
@@ -365,7 +368,7 @@ static int open_ready(struct space *s, struct space_cursor *c, bool meta)
 }
 
 /* What came free in an active zone since it was activated; claims look like what is in use. -EAGAIN. */
-static int look_again(struct space *s, struct active_zone *a)
+REQUIRES_SHARED(metadata_lock) static int look_again(struct space *s, struct active_zone *a)
 {
 	for (unsigned i = 0; i < a->units && !a->claims; i++) {
 		bool is_free = false;
@@ -382,7 +385,7 @@ static int look_again(struct space *s, struct active_zone *a)
 }
 
 /* Any active data zone that has something left, whoever opened it: 0, -ENOENT, -EAGAIN. */
-static int share_zone(struct space *s, struct space_cursor *c)
+REQUIRES_SHARED(metadata_lock) static int share_zone(struct space *s, struct space_cursor *c)
 {
 	for (unsigned i = 0; i < ACTIVE_BUCKETS; i++)
 		for (struct active_zone *a = s->active[i]; a; a = a->next) {
@@ -398,7 +401,7 @@ static int share_zone(struct space *s, struct space_cursor *c)
 	return -ENOENT;
 }
 
-static int open_data_zone(struct space *s, struct space_cursor *c)
+REQUIRES_SHARED(metadata_lock) static int open_data_zone(struct space *s, struct space_cursor *c)
 {
 	int r = reuse_zone(s, c, ZONE_DATA, MAX(s->geo->zone_blocks / 2, 1u));
 
@@ -437,7 +440,7 @@ int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, ui
 	return 0;
 }
 
-static int open_meta_zone(struct space *s)
+REQUIRES_SHARED(metadata_lock) static int open_meta_zone(struct space *s)
 {
 	int r = reuse_zone(s, &s->meta_cursor, ZONE_META, 1);
 
@@ -751,7 +754,7 @@ int space_punch_one(struct space *s)
 
 /* ---- life ----------------------------------------------------------------------------------------- */
 
-int space_load_group(struct space *s, uint64_t group)
+UNCHECKED_LOCKING int space_load_group(struct space *s, uint64_t group)
 {
 	struct zone_info *info = calloc(GROUP_ZONES, sizeof *info);
 	struct page *page;
@@ -793,7 +796,7 @@ static void set_reserve(struct space *s)
 	s->reserve = MAX((uint64_t)ZONE_ENDS_MIN, all / 50);
 }
 
-static int load_group_entry(struct space *s, uint64_t group)
+UNCHECKED_LOCKING static int load_group_entry(struct space *s, uint64_t group)
 {
 	struct page *page;
 	int r = pages_get_shared(s->pages, groups_page(group), PAGE_GROUPS, &page);

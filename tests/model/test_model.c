@@ -118,9 +118,9 @@ static void work(struct model *m)
 	case 3: r = reclaim_some(m->pool); break;
 	case 4: r = space_punch_one(e->space); break;
 	default:
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		(void)space_settle(e->space);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 		break;
 	}
 	model_expect(r >= 0, "step %" PRIu64 ": background work: %d", m->step, r);
