@@ -105,13 +105,20 @@ static int grow_falls(struct space *s, size_t n)
 	return 0;
 }
 
+/* Entries that space_release_some will add to pending, whose room nobody else may take: it can't fail. */
+static size_t to_release(const struct space *s)
+{
+	return s->release ? s->dropped_frozen.used - s->release->n : 0;
+}
+
 int space_prepare(struct space *s, unsigned n)
 {
 	int r;
 
 	if (s->journal && s->live.used + s->dropped.used > DELTA_BOUND)
 		return need_more(NEED_CHECKPOINT);
-	if ((r = delta_prepare(&s->live, n)) < 0 || (r = delta_prepare(&s->pending, n)) < 0 ||
+	if ((r = delta_prepare(&s->live, n)) < 0 ||
+	    (r = delta_prepare(&s->pending, n + to_release(s))) < 0 ||
 	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->retype, 4)) < 0)
 		return r;
 	return grow_falls(s, n);
@@ -183,9 +190,10 @@ void space_durable(struct space *s, uint64_t seq)
 bool space_settle(struct space *s)
 {
 	bool any = false;
+	unsigned n = 0;
 
-	for (unsigned n = 0; s->batches && (epoch_drained(s->epochs, s->batches->tag) ||
-					    MUTANT("freed-under-reader"));) {
+	while (s->batches &&
+	       (epoch_drained(s->epochs, s->batches->tag) || MUTANT("freed-under-reader"))) {
 		struct fall_batch *b = s->batches;
 
 		for (; b->settled < b->n && n < SETTLE_AT_ONCE; b->settled++, n++) {
@@ -205,9 +213,11 @@ bool space_settle(struct space *s)
 	}
 	if (any && s->hold)
 		hold_ring(s->hold);
-	if (!s->batches && s->pending.mask >= PENDING_KEPT && !s->pending.used)
+	if (!s->batches && !s->release && s->pending.mask >= PENDING_KEPT && !s->pending.used)
 		delta_fini(&s->pending);
-	zones_leave(s);
+	/* it looks at whole zones: once, when all that can fall has fallen */
+	if (n < SETTLE_AT_ONCE)
+		zones_leave(s);
 	return any;
 }
 

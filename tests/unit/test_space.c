@@ -244,6 +244,31 @@ START_TEST(a_count_can_be_read_in_the_middle_of_a_merge)
 }
 END_TEST
 
+/* [SPACE-3] The table that is made ready before the superblock is written is empty until it is: somebody who settles
+ * meanwhile must not let it go. */
+START_TEST(what_was_dropped_finds_room_whoever_settles_before_it_is_released)
+{
+	const uint64_t n = 250000;
+	int r;
+
+	ck_assert_ok(checkpoint_run(e));
+	prepare((unsigned)n);
+	pthread_rwlock_wrlock(&e->lock);
+	for (uint64_t unit = 0; unit < n; unit++)
+		space_drop(e->space, unit);
+	pages_cut(e->pages);
+	space_cut(e->space);
+	r = space_commit_prepare(e->space);
+	ck_assert_int_eq(r, 0);
+	(void)space_settle(e->space);
+	while (space_release_some(e->space))
+		;
+	for (uint64_t unit = 0; unit < n; unit++)
+		ck_assert(space_pending(e->space, unit));
+	pthread_rwlock_unlock(&e->lock);
+}
+END_TEST
+
 /* [SPACE-4] */
 START_TEST(an_empty_zone_is_free_after_the_checkpoint_that_says_so)
 {
@@ -398,6 +423,7 @@ int main(void)
 	tcase_add_test(t, a_younger_request_does_not_keep_a_fall_pending);
 	tcase_add_test(t, what_reclaim_dropped_counts_until_a_checkpoint_has_recorded_it);
 	tcase_add_test(t, a_count_can_be_read_in_the_middle_of_a_merge);
+	tcase_add_test(t, what_was_dropped_finds_room_whoever_settles_before_it_is_released);
 	tcase_add_test(t, an_empty_zone_is_free_after_the_checkpoint_that_says_so);
 	tcase_add_test(t, a_zone_whose_claims_were_mapped_after_the_cut_stays);
 	tcase_add_test(t, data_leaves_the_reserve_to_metadata);
