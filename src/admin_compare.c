@@ -127,14 +127,15 @@ static void pass_passes(void *opaque, unsigned n)
 
 static json_t *result_json(const struct cowbd_check_result *res)
 {
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "passes",
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "passes",
 			 (int)res->passes, "damages", (json_int_t)res->damages, "leaks",
 			 (json_int_t)res->leaks, "notes", (json_int_t)res->notes, "pages",
 			 (json_int_t)res->pages, "blocks", (json_int_t)res->blocks, "objects",
 			 (json_int_t)res->objects, "journal_batches",
 			 (json_int_t)res->journal_batches, "journal_records",
-			 (json_int_t)res->journal_records, "checkpoints",
-			 (json_int_t)res->checkpoints, "saved_pages", (json_int_t)res->saved_pages);
+			 (json_int_t)res->journal_records, "journal_lost",
+			 (json_int_t)res->journal_lost, "checkpoints", (json_int_t)res->checkpoints,
+			 "saved_pages", (json_int_t)res->saved_pages);
 }
 
 /* Of the pool, or of the file at path if that is not NULL. */

@@ -4,9 +4,12 @@
  *
  * Counts the batches and records that follow the checkpoint.  Where the first batch that is not
  * whole lies the journal ends: that is what a power cut leaves, and no damage.  Damage
- * is what a batch with a right number, chain and checksum should not hold.
+ * is what a batch with a right number, chain and checksum should not hold; and an end behind which whole
+ * batches of greater numbers lie, for each was written when the one before it was durable.
  */
 #include "check_internal.h"
+
+#define FAR_BYTES ((UINT64_C(16) << 20) + 2 * PAGE_BYTES) /* the longest batch */
 
 struct ring {
 	uint64_t bytes, offset; /* offset: where the last batch ended */
@@ -122,6 +125,67 @@ static int scan_ring(struct check *c, struct ring *r)
 	}
 }
 
+/* Is a whole batch, whose number is greater than that of the one that is missed, at offset, where
+ * page is?  1, 0, -ENOMEM. */
+static int is_later(struct check *c, struct ring *r, uint64_t offset, const void *page)
+{
+	struct ring other = *r;
+	struct disk_batch h;
+	int got;
+
+	memcpy(&h, page, sizeof h);
+	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= r->number ||
+	    get64(h.number) - r->number >= r->bytes / PAGE_BYTES)
+		return 0;
+	other.number = get64(h.number);
+	other.chain = get64(h.previous);
+	got = read_batch(c, &other, offset);
+	r->batch = other.batch;
+	r->room = other.room;
+	if (got > 0) {
+		c->result.journal_lost = other.number - r->number + 1;
+		check_found(c, COWBD_DAMAGE, ZONE_BYTES + r->offset,
+			    "journal batch %" PRIu64 " is damaged, and batch %" PRIu64
+			    " is there: what was flushed from then on is lost",
+			    r->number, other.number);
+	}
+	return got;
+}
+
+/* The same for all pages from offset from to to: what can't be read there need not be of the journal. */
+static int find_later(struct check *c, struct ring *r, uint64_t from, uint64_t to)
+{
+	uint64_t n = AHEAD_PAGES * (uint64_t)PAGE_BYTES;
+	uint8_t *pages = check_buffer(c, BUFFERS);
+	int got = 0;
+
+	check_ahead_begin(c); /* whose buffers these are */
+	for (uint64_t at = from; at < to && got == 0; at += n) {
+		int err =
+			store_read(c->store, STORE_DIRECT, ZONE_BYTES + at, pages, MIN(n, to - at));
+
+		if (err && n > PAGE_BYTES) { /* one by one from here on */
+			n = PAGE_BYTES;
+			err = store_read(c->store, STORE_DIRECT, ZONE_BYTES + at, pages, n);
+		}
+		for (uint64_t i = 0; !err && i < MIN(n, to - at) && got == 0; i += PAGE_BYTES)
+			got = is_later(c, r, at + i, pages + i);
+	}
+	return got;
+}
+
+/* The ring has ended at r. */
+static int look_beyond(struct check *c, struct ring *r)
+{
+	uint64_t far = MIN(r->bytes / 2, FAR_BYTES) + PAGE_BYTES;
+	uint64_t to = MIN(r->offset + far, r->bytes);
+	int got = find_later(c, r, r->offset, to);
+
+	if (got == 0 && to == r->bytes) /* what is missed may not have fitted there */
+		got = find_later(c, r, 0, MIN(far, r->offset));
+	return MIN(got, 0);
+}
+
 int check_journal(struct check *c)
 {
 	struct ring r = {
@@ -133,8 +197,13 @@ int check_journal(struct check *c)
 		.room = PAGE_BYTES,
 		.batch = aligned_alloc(PAGE_BYTES, PAGE_BYTES),
 	};
+	uint64_t before = c->result.damages;
 	int err = r.batch ? scan_ring(c, &r) : fail(-ENOMEM, "out of memory");
 
+	/* A clean pool has no journal; of one in use, what comes behind may be written this moment. */
+	if (!err && c->result.damages == before && !(get32(c->super.flags) & SUPER_CLEAN) &&
+	    !(c->opt && c->opt->in_use))
+		err = look_beyond(c, &r);
 	free(r.batch);
 	return err;
 }

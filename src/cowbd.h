@@ -312,12 +312,14 @@ struct cowbd_check_options {
 	/* Before it starts to count: so many times it goes over the leaves of the maps.  May be NULL. */
 	void (*passes)(void *opaque, unsigned n);
 	uint64_t memory_bytes; /* for counts; 0: as many as keep all below 512 MiB */
+	bool in_use;           /* for the library: the journal goes on meanwhile */
 };
 
 struct cowbd_check_result {
 	uint64_t damages, leaks, notes;
 	uint64_t pages, blocks, objects;           /* verified; counted; seen */
 	uint64_t journal_batches, journal_records; /* valid beyond the checkpoint */
+	uint64_t journal_lost;                     /* batches known to be lost beyond these */
 	unsigned passes;                           /* over the leaves of the maps */
 	uint64_t checkpoints, saved_pages;         /* online: that went on, and what they saved */
 };

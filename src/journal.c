@@ -313,6 +313,76 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 	return 0;
 }
 
+/* ---- beyond the end --------------------------------------------------------------- */
+
+/* Is there a whole batch at offset that was written after the one at s->at? */
+static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
+{
+	struct disk_batch h;
+	uint8_t *bytes;
+	int err = scan_bytes(s, offset, PAGE_BYTES, &bytes);
+
+	if (err == -ENOMEM)
+		return err;
+	if (err) /* what can't be read there need not have been part of the journal */
+		return 0;
+	memcpy(&h, bytes, sizeof h);
+	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= s->at.batch ||
+	    get64(h.number) - s->at.batch >= s->ring_bytes / PAGE_BYTES ||
+	    get32(h.length) < PAGE_BYTES || get32(h.length) % PAGE_BYTES ||
+	    get32(h.length) > s->ring_bytes / 2 || get32(h.length) > s->ring_bytes - offset)
+		return 0;
+	err = scan_bytes(s, offset, get32(h.length), &bytes);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	((struct disk_batch *)(void *)bytes)->checksum = put64(0);
+	s->low = s->high = 0; /* it is not what the disk says any more */
+	if (checksum(bytes, get32(h.length), page_seed(PAGE_BATCH, s->uuid)) == get64(h.checksum))
+		*ret_number = get64(h.number);
+	return 0;
+}
+
+static int look_beyond(struct scan *s, uint64_t from, uint64_t to, uint64_t *ret_number)
+{
+	int err = 0;
+
+	for (uint64_t at = from; at < to && !err && !*ret_number; at += PAGE_BYTES)
+		err = is_beyond(s, at, ret_number);
+	return err;
+}
+
+int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid[16],
+		   const struct journal_position *end, uint64_t *ret_number)
+{
+	struct scan scan = {
+		.store = s,
+		.uuid = uuid,
+		.ring_bytes = ring_bytes_of(g),
+		.at = *end,
+		.buf_bytes = SCAN_BYTES,
+	};
+	uint64_t far = MIN(scan.ring_bytes / 2, batch_bytes(PENDING_BYTES_DEFAULT)) + PAGE_BYTES;
+	uint64_t to = MIN(end->offset + far, scan.ring_bytes), number = 0;
+	int err;
+
+	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
+	if (!scan.buf)
+		return fail(-ENOMEM, "out of memory");
+	err = look_beyond(&scan, end->offset, to, &number);
+	if (!err && !number &&
+	    to == scan.ring_bytes) /* the one that belongs there may not have fitted */
+		err = look_beyond(&scan, 0, MIN(far, end->offset), &number);
+	free(scan.buf);
+	if (!err)
+		*ret_number = number;
+	return err;
+}
+
+void journal_skip_beyond(const struct geometry *g, struct journal_position *end)
+{
+	end->batch += ring_bytes_of(g) / PAGE_BYTES;
+}
+
 /* ---- start and end -------------------------------------------------------------- */
 
 static int map_batch_buffer(struct journal *j)

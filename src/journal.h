@@ -52,6 +52,15 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 		 const struct journal_position *from, record_visit visit, void *opaque,
 		 struct journal_position *ret_end) MUST_CHECK;
 
+/* A scan has ended at *end.  *ret_number: of a whole batch that was written after the one that belongs there, 0: there
+ * is none.  By [JOURNAL-3] the one that belongs there was durable then, so it was damaged since: a cut of the power leaves no such thing.
+ * Looks as far as the longest batch may reach. */
+int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid[16],
+		   const struct journal_position *end, uint64_t *ret_number) MUST_CHECK;
+
+/* Where a journal can go on from end though there are batches beyond it: their numbers are below its own. */
+void journal_skip_beyond(const struct geometry *g, struct journal_position *end);
+
 /* ---- the tail's file ------------------------------------------------------- */
 
 struct tail_identity {

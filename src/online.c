@@ -93,7 +93,8 @@ static int check_pinned(struct cowbd_pool *p, struct findings *f,
 					  .progress = pass_progress,
 					  .opaque = f,
 					  .passes = pass_passes,
-					  .memory_bytes = f->opt ? f->opt->memory_bytes : 0};
+					  .memory_bytes = f->opt ? f->opt->memory_bytes : 0,
+					  .in_use = true};
 	struct cowbd_check_result result;
 	struct spill *spill;
 	uint64_t before;
@@ -155,29 +156,45 @@ int cowbd_check(const char *path, const struct cowbd_check_options *opt,
 
 /* ---- repair ------------------------------------------------------------------------------- */
 
+static void tell(const struct cowbd_check_options *opt, enum cowbd_damage_kind kind,
+		 const char *message)
+{
+	if (opt && opt->report)
+		opt->report(opt->opaque, kind, "", UINT64_MAX, message);
+}
+
 /* Replays what the last session left; a pool that can't be opened is repaired as its checkpoint is. */
 static int recover_first(const char *path, bool dry_run, const struct cowbd_check_options *opt,
-			 struct store **s, bool *ret_recovered)
+			 struct store **s, struct cowbd_repair_result *result)
 {
+	struct cowbd_open_options how = {.flags = 0};
 	struct cowbd_pool *p;
 	struct disk_super super;
 	char note[256];
 	int r = super_read(*s, &super, note, sizeof note);
 
-	if (r < 0 || get32(super.flags) & SUPER_CLEAN || dry_run)
+	if (r < 0 || get32(super.flags) & SUPER_CLEAN)
+		return 0;
+	if (result->before.journal_lost) {
+		how.flags = COWBD_OPEN_AFTER_ERROR;
+		tell(opt, COWBD_LOST,
+		     "what was written and flushed from a damaged batch of the journal on is "
+		     "lost: all goes back to the batch before it");
+	}
+	if (dry_run)
 		return 0;
 	store_close(*s);
 	*s = NULL;
-	r = cowbd_open(path, NULL, &p);
+	r = cowbd_open(path, &how, &p);
 	if (r == 0)
 		r = cowbd_close(p);
-	*ret_recovered = r == 0;
+	result->recovered = r == 0;
 	if (r == -EBUSY || r == -ENOMEM)
 		return r;
-	if (r < 0 && opt && opt->report)
-		opt->report(opt->opaque, COWBD_NOTE, "", UINT64_MAX,
-			    "the journal can't be replayed before the repair; the next opening "
-			    "replays it");
+	if (r < 0)
+		tell(opt, COWBD_NOTE,
+		     "the journal can't be replayed before the repair; the next opening "
+		     "replays it");
 	return store_file_open(path, 0, LOCK_WAIT_MS, s);
 }
 
@@ -200,7 +217,7 @@ int cowbd_repair(const char *path, bool dry_run, const struct cowbd_check_option
 		return r;
 	r = check_store(s, opt, &result.before);
 	if (r == 0 && (result.before.damages || result.before.leaks)) {
-		r = recover_first(path, dry_run, opt, &s, &result.recovered);
+		r = recover_first(path, dry_run, opt, &s, &result);
 		if (r == 0)
 			r = repair_opened(s, dry_run, opt, &result);
 	}

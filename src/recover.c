@@ -34,6 +34,7 @@ struct replay {
 	uint64_t n;
 	bool durable;     /* what falls is free at once */
 	bool tail;        /* there is one to be replayed */
+	bool torn;        /* the journal goes on beyond its first batch that is not whole */
 	uint64_t scanned; /* records that the first pass saw */
 	uint64_t *zones;  /* that records opened, to be allocated on the host again */
 	size_t nzones, room;
@@ -209,6 +210,30 @@ static int lost_tail(struct cowbd_pool *p, const char *why)
 		p->path, why);
 }
 
+/* A journal that ends at end may have gone on, and be damaged there. */
+static int look_beyond(struct replay *x, const struct journal_position *end)
+{
+	struct cowbd_pool *p = x->p;
+	uint64_t beyond;
+	int r = journal_beyond(p->e.store, &p->e.geo, p->e.super.uuid, end, &beyond);
+
+	if (r < 0 || beyond == 0)
+		return r;
+	if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
+		return fail(
+			-EUCLEAN,
+			"batch %" PRIu64 " of %s's journal is damaged, and batch %" PRIu64
+			" is there: what was flushed from then on can't be replayed; go on without "
+			"it with `serve --after-error`",
+			end->batch, p->path, beyond);
+	add_note(p,
+		 "the journal is damaged: what was written from its batch %" PRIu64
+		 " on is lost, flushed or not",
+		 end->batch);
+	x->torn = true;
+	return 0;
+}
+
 /* First pass over the old session's tail, where there must be one; before: the journal's last record. */
 static int scan_tail(struct replay *x, uint64_t before)
 {
@@ -339,6 +364,8 @@ int recover(struct cowbd_pool *p)
 		pages_unbounded(e->pages, true);
 		r = scan_journal(&x, &at, &end);
 		if (r == 0)
+			r = look_beyond(&x, &end);
+		if (r == 0 && !x.torn) /* else the tail doesn't follow */
 			r = scan_tail(&x, end.seq);
 		/* from here on it is not refused any more, and not before is anything written.
 		 * A cut may have come between the copies: made equal before a slot or a zone that the
@@ -354,6 +381,8 @@ int recover(struct cowbd_pool *p)
 		pages_unbounded(e->pages, false);
 	}
 	free(x.zones);
+	if (x.torn)
+		journal_skip_beyond(&e->geo, &at);
 	p->recovered = at;
 	p->recovered.seq = x.last;
 	return r;
@@ -436,7 +465,8 @@ int recover_begin_session(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
 	struct disk_super old = e->super, next = e->super;
-	bool replayed = p->recovered.seq != get64(e->super.cut);
+	bool replayed = p->recovered.seq != get64(e->super.cut) ||
+			p->recovered.batch != get64(e->super.journal_batch);
 	int r;
 
 	r = new_journal(p, &next);

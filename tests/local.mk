@@ -402,7 +402,14 @@ soak-fault: $(fault_tests)
 # The long form of the crash explorer; figures go to tests/reliability.json.
 soak-crash: tests/crash/explore
 	$(srcdir)/tests/crash/soak '$(abs_top_builddir)/tests/crash/explore' $${MINUTES:-30} $${IMAGES:-1000000}
-soak: soak-crash soak-kill
+soak: soak-crash soak-kill soak-flips
+# Every bit of the metadata of two small pools, twenty minutes each; figures go to tests/reliability.json.
+soak-flips: $(fuzz_tests)
+	set -e; for test in tests/fuzz/test_flips_tiny tests/fuzz/test_flips; do \
+		COWBD_FLIPS=0 nice -n 19 $$test >flips.figures; \
+		{ echo '# Damaged metadata (make soak-flips)'; cat flips.figures; } | $(srcdir)/scripts/reliability note flips; \
+	done
+.PHONY: soak-flips
 # N kills of a daemon under load, and of a repair.
 soak-kill: all $(test_tools)
 	rm -f kill.figures kill.figures.repair

@@ -61,8 +61,17 @@ static inline void checkpoint(struct bench *b)
 	journal_checkpointed(b->journal, cut, b->from);
 }
 
+/* Number of a batch beyond end, 0: none. */
+static inline uint64_t beyond(struct bench *b, const struct journal_position *end)
+{
+	uint64_t number = 4711;
+
+	ck_assert_int_eq(journal_beyond(b->store, &geometry, test_uuid, end, &number), 0);
+	return number;
+}
+
 /* Scans from where the superblock says, and expects exactly the records up to last. */
-static inline struct journal_position scan_expecting(struct bench *b, uint64_t last)
+static inline struct journal_position scan_up_to(struct bench *b, uint64_t last)
 {
 	struct journal_position end;
 	struct visited v = {0};
@@ -74,6 +83,15 @@ static inline struct journal_position scan_expecting(struct bench *b, uint64_t l
 	if (v.n)
 		ck_assert_uint_eq(v.first, b->from.seq + 1);
 	ck_assert_uint_eq(end.seq, last);
+	return end;
+}
+
+/* The same, and nothing is beyond. */
+static inline struct journal_position scan_expecting(struct bench *b, uint64_t last)
+{
+	struct journal_position end = scan_up_to(b, last);
+
+	ck_assert_uint_eq(beyond(b, &end), 0);
 	return end;
 }
 

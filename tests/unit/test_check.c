@@ -739,10 +739,26 @@ START_TEST(a_torn_batch_ends_the_journal_and_is_no_damage)
 	assert_clean();
 	ck_assert_uint_eq(result.journal_batches, 1);
 	ck_assert_uint_eq(result.journal_records, 1);
-	zero[1] = 0;
-	write_at(ZONE_BYTES + RING_BYTES - 2 * PAGE_BYTES, zero, sizeof zero);
-	assert_clean();
+	finish();
+}
+END_TEST
+
+/* The second one was written when the first was durable. */
+START_TEST(a_torn_batch_with_a_whole_one_behind_it_is_damage)
+{
+	uint64_t first = ZONE_BYTES + RING_BYTES - 2 * PAGE_BYTES;
+	uint8_t zero[PAGE_BYTES] = {0};
+
+	write_image();
+	write_at(first, zero, sizeof zero);
+	assert_found(1, 0, COWBD_DAMAGE, "metadata", first, "batch 40 is damaged, and batch 41");
 	ck_assert_uint_eq(result.journal_batches, 0);
+	ck_assert_uint_eq(result.journal_lost, 2);
+	finish();
+	im.super.flags = put32(SUPER_CLEAN); /* there is no journal */
+	write_image();
+	write_at(first, zero, sizeof zero);
+	assert_clean();
 	finish();
 }
 END_TEST
@@ -879,6 +895,7 @@ int main(void)
 	tcase_add_test(c, names_ids_and_volumes_of_snapshots_must_be_right);
 	tcase_add_test(c, two_snapshots_of_one_name_are_damage);
 	tcase_add_test(c, a_torn_batch_ends_the_journal_and_is_no_damage);
+	tcase_add_test(c, a_torn_batch_with_a_whole_one_behind_it_is_damage);
 	tcase_add_test(c, a_whole_batch_with_wrong_records_is_damage);
 	tcase_add_test(c, sealed_nonsense_neither_crashes_nor_hangs);
 	tcase_add_test(c, maps_of_the_greatest_depth_are_walked);

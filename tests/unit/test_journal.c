@@ -323,12 +323,12 @@ START_TEST(a_batch_with_the_right_number_and_another_predecessor_is_not_accepted
 	h->previous = put64(get64(h->previous) ^ 1);
 	batch_seal(h);
 	ring_write(&b, 2 * PAGE_BYTES, h, PAGE_BYTES);
-	scan_expecting(&b, 4);
+	scan_up_to(&b, 4);
 	h->previous = put64(get64(h->previous) ^ 1);
 	h->number = put64(get64(h->number) + 1);
 	batch_seal(h);
 	ring_write(&b, 2 * PAGE_BYTES, h, PAGE_BYTES);
-	scan_expecting(&b, 4);
+	scan_up_to(&b, 4);
 	bench_fini(&b);
 	free(ring);
 }
@@ -404,6 +404,62 @@ START_TEST(a_torn_last_batch_is_ignored)
 	scan_expecting(&b, whole);
 	bench_fini(&b);
 	free(ring);
+}
+END_TEST
+
+/* Wherever in the ring they are: batch after batch is damaged, and those behind it give it away.  Who goes on behind
+ * the damage is not disturbed by what is left of them. */
+START_TEST(a_damaged_batch_that_is_not_the_last_is_told_from_a_torn_one)
+{
+	struct journal_options opt = {.pending_bytes = PENDING_BYTES};
+	uint8_t *page = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+	struct journal_position at[4], end;
+	struct visited v = {0};
+	struct bench b;
+
+	bench_init(&b, PENDING_BYTES);
+	for (unsigned lap = 0; lap < 40; lap++) {
+		for (unsigned i = 0; i < 4; i++) {
+			at[i] = journal_at(b.journal);
+			append_group_of(b.journal, (lap + 3 * i) % 7 * (PAGE_BYTES / 2) + 100);
+			write_all(&b);
+		}
+		for (unsigned i = 0; i < 4; i++) {
+			/* one that did not fit at the end is at the front */
+			ring_read(&b, at[i].offset, page, PAGE_BYTES);
+			if (get64(((struct disk_batch *)(void *)page)->number) != at[i].batch)
+				continue;
+			page[100] ^= 1;
+			ring_write(&b, at[i].offset, page, PAGE_BYTES);
+			v = (struct visited){0};
+			ck_assert_int_eq(journal_scan(b.store, &geometry, test_uuid, &b.from,
+						      visit_nth, &v, &end),
+					 0);
+			ck_assert_uint_eq(end.batch, at[i].batch);
+			ck_assert_uint_eq(beyond(&b, &end) != 0, i < 3);
+			page[100] ^= 1;
+			ring_write(&b, at[i].offset, page, PAGE_BYTES);
+		}
+		checkpoint(&b);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		at[i] = journal_at(b.journal);
+		append_group(b.journal, 3);
+		write_all(&b);
+	}
+	ring_read(&b, at[0].offset, page, PAGE_BYTES);
+	page[100] ^= 1;
+	ring_write(&b, at[0].offset, page, PAGE_BYTES);
+	journal_free(b.journal, true);
+	ck_assert_uint_ne(beyond(&b, &at[0]), 0);
+	journal_skip_beyond(&geometry, &at[0]);
+	b.from = at[0];
+	bench_start(&b, &at[0], &opt);
+	append_group(b.journal, 2);
+	write_all(&b);
+	scan_expecting(&b, at[0].seq + 2);
+	bench_fini(&b);
+	free(page);
 }
 END_TEST
 
@@ -650,7 +706,7 @@ START_TEST(a_scan_reads_in_large_pieces)
 		write_all(&b);
 	}
 	calls = store_sim_calls(b.store, SIM_FAULT_READ);
-	scan_expecting(&b, journal_seq(b.journal));
+	scan_up_to(&b, journal_seq(b.journal));
 	ck_assert_uint_le(store_sim_calls(b.store, SIM_FAULT_READ) - calls,
 			  RING_BYTES / (1 << 20) + 3);
 	bench_fini(&b);
@@ -766,6 +822,7 @@ static Suite *journal_suite(void)
 	tcase_add_test(c, a_batch_of_another_pool_is_not_accepted);
 	tcase_add_test(c, a_batch_at_the_front_is_taken_only_if_it_did_not_fit_at_the_end);
 	tcase_add_test(c, a_torn_last_batch_is_ignored);
+	tcase_add_test(c, a_damaged_batch_that_is_not_the_last_is_told_from_a_torn_one);
 	tcase_add_test(c, a_scan_skips_records_that_the_checkpoint_holds);
 	tcase_add_test(c, records_that_only_a_checkpoint_made_durable_are_not_missed);
 	tcase_add_test(c, a_checkpoint_releases_what_was_never_journaled);
