@@ -342,13 +342,18 @@ int attach_device(const struct attach *a, struct attachment *ret, int *ret_fd)
 	return DONE;
 }
 
-bool wait_detached(const struct attachment *a, int seconds)
+static bool is_still(const struct attachment *a)
 {
 	struct attachment now;
 
+	return look_at(a->device + strlen("/dev/"), &now) && now.id == a->id &&
+	       strcmp(now.uuid, a->uuid) == 0;
+}
+
+bool wait_detached(const struct attachment *a, int seconds)
+{
 	for (int tries = seconds * 1000000 / POLL_US; tries > 0; tries--) {
-		if (!look_at(a->device + strlen("/dev/"), &now) || now.id != a->id ||
-		    strcmp(now.uuid, a->uuid) != 0)
+		if (!is_still(a))
 			return true;
 		usleep(POLL_US);
 	}
@@ -368,14 +373,16 @@ static int refuse_in_use(const struct attachment *a, int err)
 }
 
 /* Held open exclusively from the question whether it is free to the end, so that nobody can
- * mount it between. */
+ * mount it between; and it may have become another disk, or nobody's of ours, since it was found. */
 int detach_device(const struct attachment *a)
 {
 	SCOPED_FD int fd = open(a->device, (a->read_only ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC);
-	int status;
+	int err = fd < 0 ? errno : 0, status;
 
+	if (!is_still(a))
+		return complain("%s was detached meanwhile, by another command", a->device);
 	if (fd < 0)
-		return refuse_in_use(a, errno);
+		return refuse_in_use(a, err);
 	if (!a->read_only && fsync(fd) < 0)
 		note("%s: what was written last did not get through: %s", a->device,
 		     strerror(errno));

@@ -125,6 +125,7 @@ static void become_nbdfuse(const struct chain *c)
 	argv[9] = where;
 	argv[10] = c->address.socket ? export : "retry-readonly=no";
 	setsid();
+	interruption_in_child();
 	dup2(null, STDIN_FILENO);
 	dup2(log >= 0 ? log : null, STDOUT_FILENO);
 	dup2(log >= 0 ? log : null, STDERR_FILENO);
@@ -170,6 +171,8 @@ static int wait_file(struct chain *c)
 			c->pid = 0;
 			return complain_log(c);
 		}
+		if (interruption_waits())
+			return complain("%s: interrupted: it is not attached", c->a->name);
 		usleep(POLL_US);
 	}
 	return complain("%s: nbdfuse does not start within %d s: see %s", c->a->name, START_SECONDS,
@@ -215,13 +218,13 @@ static int configure_loop(const struct chain *c, int fd, int file)
 static int free_loop_index(const struct attach *a, bool again)
 {
 	SCOPED_FD int control = -1;
+	int index;
 
 	if (a->index >= 0 && !again)
 		return a->index;
 	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	return control < 0                             ? -errno
-	       : ioctl(control, LOOP_CTL_GET_FREE) < 0 ? -errno
-						       : ioctl(control, LOOP_CTL_GET_FREE);
+	index = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+	return index < 0 ? -errno : index;
 }
 
 /* Somebody else may take the free one first. */
@@ -265,8 +268,10 @@ static int make_loop(const struct chain *c, struct attachment *ret, int *ret_fd)
 int fuse_attach(const struct attach *a, struct attachment *ret, int *ret_fd)
 {
 	struct chain c = {.a = a};
-	int status = name_things(&c);
+	int status;
 
+	interruption_hold();
+	status = name_things(&c);
 	if (!status)
 		status = start_nbdfuse(&c);
 	if (!status)
@@ -277,6 +282,7 @@ int fuse_attach(const struct attach *a, struct attachment *ret, int *ret_fd)
 	if (status && c.pid > 0)
 		kill(c.pid, SIGTERM);
 	address_fini(&c.address);
+	interruption_release();
 	return status;
 }
 

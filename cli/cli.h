@@ -199,6 +199,14 @@ void progress_admin(void *opaque, json_t *progress);
 void interruption_catch(void);
 bool interrupted(void);
 
+/* Between them these signals wait, so that what is half done gets done; calls may nest. */
+void interruption_hold(void);
+void interruption_release(void);
+/* In a child before it executes a program: they don't. */
+void interruption_in_child(void);
+/* Has one come that only the innermost hold keeps waiting? */
+bool interruption_waits(void);
+
 /* ---- the daemon's control socket ------------------------------------------------------- */
 
 struct client;

@@ -56,6 +56,7 @@ int run_program(const char *const *argv)
 	if (pid == 0) {
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
+		interruption_in_child();
 		dup2(null, STDOUT_FILENO);
 		execvp(argv[0], (char *const *)argv);
 		_exit(127);
@@ -373,6 +374,26 @@ static void drop_clone_of(const struct attachment *a)
 	(void)session_close(&s, DONE);
 }
 
+/* What of ours is mounted there. */
+static int find_mount(const char *dir, char **ret_target, struct attachment *ret)
+{
+	char *target = NULL;
+	dev_t dev;
+
+	if (access(dir, F_OK) < 0)
+		return complain("%s: %s", dir, strerror(errno));
+	if (!mount_at(dir, &dev, &target))
+		return complain("nothing is mounted on %s", dir);
+	if (!attachment_of_dev(dev, ret)) {
+		free(target);
+		return complain("what is mounted on %s is not cowbd's: `umount %s` is for that",
+				dir, dir);
+	}
+	free(*ret_target);
+	*ret_target = target;
+	return DONE;
+}
+
 int cmd_umount(const struct call *c)
 {
 	const char *dir = c->words[0];
@@ -380,19 +401,14 @@ int cmd_umount(const struct call *c)
 	SCOPED_FD int lock = -1;
 	struct attachment at;
 	bool ends;
-	dev_t dev;
 	int status = need_root(c);
 
-	if (status)
-		return status;
-	if (access(dir, F_OK) < 0)
-		return complain("%s: %s", dir, strerror(errno));
-	if (!mount_at(dir, &dev, &target))
-		return complain("nothing is mounted on %s", dir);
-	if (!attachment_of_dev(dev, &at))
-		return complain("what is mounted on %s is not cowbd's: `umount %s` is for that",
-				dir, dir);
-	status = attach_lock(&lock);
+	if (!status)
+		status = find_mount(dir, &target, &at);
+	if (!status)
+		status = attach_lock(&lock);
+	if (!status) /* once more: who had the lock may have taken it away, or brought another */
+		status = find_mount(dir, &target, &at);
 	if (status)
 		return status;
 	ends = ends_with_last_use(&at);

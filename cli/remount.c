@@ -103,8 +103,10 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 {
 	struct remount r = {.at = *a, .was_attached = true};
 	char text[32];
-	int fd, status = mounts_of(a, &r.mounts);
+	int fd, status;
 
+	interruption_hold();
+	status = mounts_of(a, &r.mounts);
 	if (!status)
 		status = check_mounts(&r, name);
 	r.sector_bytes = sysfs_read(a->device + strlen("/dev/"), "queue/logical_block_size", text,
@@ -125,10 +127,12 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 	if (!status && !r.goes_with_last_use && (status = detach_device(a)))
 		for (size_t i = 0; i < r.mounts.n; i++)
 			(void)mount_one(&r, &r.mounts.list[i]);
-	if (status)
-		mounts_free(&r.mounts);
-	else
+	if (!status) {
 		*ret = r;
+		return DONE;
+	}
+	mounts_free(&r.mounts);
+	interruption_release();
 	return status;
 }
 
@@ -163,5 +167,6 @@ int remount_up(struct session *s, const char *name, struct remount *r)
 	for (size_t i = 0; !status && i < r->mounts.n; i++)
 		status = mount_one(r, &r->mounts.list[i]);
 	mounts_free(&r->mounts);
+	interruption_release();
 	return status;
 }

@@ -16,7 +16,8 @@ struct remount {
 	bool was_attached, goes_with_last_use;
 };
 
-/* Unmounts and detaches it: all, or nothing has changed.  name: of the disk. */
+/* Unmounts and detaches it: all, or nothing has changed.  name: of the disk.  After success the command is not
+ * interrupted before remount_up has ended. */
 int remount_down(struct session *s, const struct attachment *a, const char *name,
 		 struct remount *ret);
 /* Attaches to the same device, unless somebody else took it meanwhile, and mounts again. */

@@ -93,6 +93,47 @@ bool interrupted(void)
 	return was_interrupted;
 }
 
+static unsigned holds;      /* interruption_hold without its release */
+static sigset_t held_since; /* the mask before the first */
+
+static void fill_interruptions(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void interruption_hold(void)
+{
+	sigset_t set;
+
+	fill_interruptions(&set);
+	if (holds++ == 0)
+		sigprocmask(SIG_BLOCK, &set, &held_since);
+}
+
+void interruption_release(void)
+{
+	if (--holds == 0)
+		sigprocmask(SIG_SETMASK, &held_since, NULL);
+}
+
+void interruption_in_child(void)
+{
+	if (holds)
+		sigprocmask(SIG_SETMASK, &held_since, NULL);
+}
+
+bool interruption_waits(void)
+{
+	sigset_t set;
+
+	return holds == 1 && sigpending(&set) == 0 &&
+	       (sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1 ||
+		sigismember(&set, SIGHUP) == 1);
+}
+
 /* ---- scoped things ------------------------------------------------------------------- */
 
 void cleanup_text(char **text)
