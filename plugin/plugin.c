@@ -734,8 +734,12 @@ static int open_client_locked(const char *name, bool readonly, struct handle *h,
 		nbdkit_error("export \"%s\": %s", name, cowbd_error());
 		return -1;
 	}
-	if (cowbd_client_object(h->client) != object->id) {
-		nbdkit_error("export \"%s\" was renamed meanwhile", name);
+	h->name = strdup(object->name);
+	if (!h->name || cowbd_client_object(h->client) != object->id) {
+		if (h->name)
+			nbdkit_error("export \"%s\" was renamed meanwhile", name);
+		else
+			nbdkit_error("out of memory");
 		cowbd_client_close(h->client);
 		return -1;
 	}
@@ -743,12 +747,13 @@ static int open_client_locked(const char *name, bool readonly, struct handle *h,
 	h->size = cowbd_client_size(h->client);
 	h->writable = cowbd_client_writable(h->client);
 	describe(object, h->description, sizeof h->description);
-	events_tell(json_pack("{s:s,s:s,s:s,s:b}", "event", "connected", "name", name, "peer", peer,
-			      "writable", h->writable));
-	if (handles_add(h))
-		return 0;
-	cowbd_client_close(h->client);
-	return -1;
+	if (!handles_add(h)) {
+		cowbd_client_close(h->client);
+		return -1;
+	}
+	events_tell(json_pack("{s:s,s:s,s:s,s:b}", "event", "connected", "name", object->name,
+			      "peer", peer, "writable", h->writable));
+	return 0;
 }
 
 static int open_handle(const char *name, bool readonly, struct handle *h)
@@ -756,9 +761,8 @@ static int open_handle(const char *name, bool readonly, struct handle *h)
 	struct cowbd_object *object = malloc(sizeof *object);
 	int r = -1;
 
-	h->name = strdup(name);
 	h->connection = conns_mine();
-	if (h->name && object) {
+	if (object) {
 		pthread_rwlock_rdlock(&pool_lock);
 		r = open_client_locked(name, readonly, h, object);
 		pthread_rwlock_unlock(&pool_lock);

@@ -34,7 +34,7 @@
 #include "handles.h"
 
 #define LOOK_MS 1000
-#define REMIND_S 60
+#define REMIND_S 60 /* $COWBD_REMIND_SECONDS: for tests */
 
 /* What was seen last; the thread's own. */
 static struct {
@@ -43,6 +43,7 @@ static struct {
 	uint64_t full_times, refused;
 	bool full, low, failed;
 	int64_t full_s, reminded_s; /* since when, and when the log said so last */
+	int64_t remind_s;           /* how often it does */
 } seen;
 
 static int wake_fd = -1;
@@ -105,7 +106,7 @@ static void look_at_held(const struct cowbd_pool_info *i)
 	}
 	if (seen.full && !i->held)
 		end_full(i);
-	if (seen.full && now_s() - seen.reminded_s >= REMIND_S) {
+	if (seen.full && now_s() - seen.reminded_s >= seen.remind_s) {
 		seen.reminded_s = now_s();
 		nbdkit_error("the pool is full for %" PRIi64 " s: %" PRIu64
 			     " writes wait for space; remove snapshots or volumes, or `cowbd grow`",
@@ -135,8 +136,11 @@ static void look_at_low_water(const struct cowbd_pool_info *i)
 {
 	uint64_t mark = seen.mark.percent ? i->block_zones_bytes / 100 * seen.mark.percent
 					  : seen.mark.bytes;
-	/* to be out of it takes an eighth more: not an event for each block that comes and goes */
-	bool low = i->free_bytes < (seen.low ? mark + mark / 8 : mark);
+	uint64_t above = i->block_zones_bytes > mark ? i->block_zones_bytes - mark : 0;
+	/* to be out of it takes an eighth more: not an event for each block that comes and goes; and half of what
+	 * there can be above it is enough */
+	uint64_t out = mark + (mark / 8 < above / 2 ? mark / 8 : above / 2);
+	bool low = i->free_bytes < (seen.low ? out : mark);
 
 	if (low == seen.low)
 		return;
@@ -185,10 +189,12 @@ static void *watch_main(void *opaque)
 int watch_start(struct cowbd_pool *p, struct low_water mark)
 {
 	struct cowbd_pool_info *info = malloc(sizeof *info);
+	const char *remind = getenv("COWBD_REMIND_SECONDS");
 	int err;
 
 	if (!info)
 		return -ENOMEM;
+	seen.remind_s = remind && atoi(remind) > 0 ? atoi(remind) : REMIND_S;
 	seen.pool = p;
 	seen.mark = mark;
 	err = pthread_create(&thread, NULL, watch_main, info);

@@ -85,9 +85,11 @@ script_tests = \
 	tests/attach/bad_use.sh \
 	tests/attach/freeze.sh \
 	tests/attach/grow.sh \
+	tests/attach/interrupted.sh \
 	tests/attach/kill.sh \
 	tests/attach/mount.sh \
 	tests/attach/partitions.sh \
+	tests/attach/restart.sh \
 	tests/attach/rollback.sh \
 	tests/cli/access.sh \
 	tests/cli/attached.sh \
@@ -118,6 +120,7 @@ script_tests = \
 	tests/cli/import_uri.sh \
 	tests/cli/init.sh \
 	tests/cli/json.sh \
+	tests/cli/low_water.sh \
 	tests/cli/man.sh \
 	tests/cli/names.sh \
 	tests/cli/no_wait.sh \
@@ -180,6 +183,7 @@ script_tests = \
 	tests/nbd/exports.sh \
 	tests/nbd/extents.sh \
 	tests/nbd/fio.sh \
+	tests/nbd/full_again.sh \
 	tests/nbd/full_pool.sh \
 	tests/nbd/fuse.sh \
 	tests/nbd/hostile_drops.sh \
