@@ -335,6 +335,7 @@ int cmd_stop(const struct call *c);
 int cmd_events(const struct call *c);
 int cmd_status(const struct call *c);
 int cmd_create(const struct call *c);
+int cmd_scrub(const struct call *c);
 int cmd_rm(const struct call *c);
 int cmd_rename(const struct call *c);
 int cmd_resize(const struct call *c);

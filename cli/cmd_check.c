@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cmd_check.c - cowbd check: verifies a pool, served or not; repairs one that is not
+ * cmd_check.c - cowbd check: verifies a pool, served or not; repairs one that is not; cowbd scrub: its data, too
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,15 +28,21 @@ static void print_finding(json_t *f)
 	putchar('\n');
 }
 
-static void print_result(json_t *ok)
+static void print_findings(json_t *ok, uint64_t n)
 {
-	uint64_t damages = count(ok, "damages"), leaks = count(ok, "leaks");
 	json_t *findings = json_object_get(ok, "findings"), *f;
 	size_t i;
 
 	json_array_foreach(findings, i, f) print_finding(f);
-	if (json_array_size(findings) < damages + leaks + count(ok, "notes"))
+	if (json_array_size(findings) < n)
 		printf("... only the first %zu findings are shown\n", json_array_size(findings));
+}
+
+static void print_result(json_t *ok)
+{
+	uint64_t damages = count(ok, "damages"), leaks = count(ok, "leaks");
+
+	print_findings(ok, damages + leaks + count(ok, "notes"));
 	printf("%s: %" PRIu64 " objects, %" PRIu64 " pages verified, %" PRIu64 " blocks counted\n",
 	       damages ? "damaged"
 	       : leaks ? "leaks only"
@@ -122,4 +128,53 @@ int cmd_check(const struct call *c)
 	if (status)
 		return status;
 	return count(counts, "damages") ? DAMAGE : count(counts, "leaks") ? LEAKS : DONE;
+}
+
+/* ---- scrub ------------------------------------------------------------------------ */
+
+static uint64_t bad_blocks(json_t *ok)
+{
+	return count(ok, "rotten_blocks") + count(ok, "unreadable_blocks");
+}
+
+static void print_scrub(json_t *ok)
+{
+	uint64_t damages = count(ok, "damages"), bare = count(ok, "without_checksum");
+	uint64_t bad = bad_blocks(ok);
+
+	print_findings(ok, damages + count(ok, "leaks") + count(ok, "notes") + bad);
+	if (bare && !damages)
+		printf("%" PRIu64
+		       " blocks of snapshots have no checksum: there is no room for it, or "
+		       "the pool can't be written\n",
+		       bare);
+	else if (bare)
+		printf("%" PRIu64 " blocks of snapshots have no checksum: none are made while the "
+		       "metadata is damaged (`cowbd check --repair`)\n",
+		       bare);
+	printf("%s: %" PRIu64 " pages of metadata verified, %" PRIu64 " blocks read; of snapshots "
+	       "%" PRIu64 " verified, %" PRIu64 " new\n",
+	       damages || bad ? "damaged" : "fine", count(ok, "pages"), count(ok, "read_blocks"),
+	       count(ok, "verified_blocks"), count(ok, "new_checksums"));
+}
+
+int cmd_scrub(const struct call *c)
+{
+	SCOPED_JSON json_t *ok = NULL;
+	struct session s;
+	int status = session_open(c, "scrub", &s);
+
+	if (!status && session_call(&s, "scrub", NULL, progress_admin, NULL, &ok))
+		status = session_complain(&s);
+	progress_end();
+	status = session_close(&s, status);
+	if (status)
+		return status;
+	if (c->opt[OPT_JSON])
+		status = print_json(ok);
+	else
+		print_scrub(ok);
+	if (status)
+		return status;
+	return count(ok, "damages") || bad_blocks(ok) ? DAMAGE : DONE;
 }

@@ -180,6 +180,8 @@ const struct command commands[] = {
 	{"diff", NULL, "A B", 2, 2, "list what changed from A to B", cmd_diff, no_options, false},
 	{"check", NULL, "", 0, 0, "verify the pool: 0 clean, 2 damage, 3 leaks only", cmd_check,
 	 check_options, false},
+	{"scrub", NULL, "", 0, 0, "read all data, and verify that of snapshots: 0 fine, 2 damage",
+	 cmd_scrub, no_options, false},
 	{"dump", NULL, "", 0, 0, "print the pool's metadata as JSON, one object a line", cmd_dump,
 	 no_options, false},
 	{"import", NULL, "FILE|URI|- VOL", 2, 2, "make a volume from an image", cmd_import,

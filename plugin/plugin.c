@@ -484,6 +484,7 @@ static void abandon(void)
 	if (atomic_exchange(&ended, true))
 		return;
 	nbdkit_error("clients that take no answers are left behind");
+	cowbd_interrupt(pool);
 	control_stop();
 	watch_stop();
 	pthread_rwlock_wrlock(&pool_lock);
@@ -528,6 +529,7 @@ static void end_everything(void)
 		drain_join(); /* which exits */
 		return;
 	}
+	cowbd_interrupt(pool);
 	control_stop();
 	drain_join();
 	watch_stop();

@@ -27,6 +27,7 @@ static const struct admin_command commands[] = {
 	{"df", admin_df, true, " "},
 	{"diff", admin_diff, true, " a b "},
 	{"check", admin_check, true, " "},
+	{"scrub", admin_scrub, false, " "},
 	{"create", admin_create, false, " name size sector_size no_wait "},
 	{"rm", admin_rm, false, " names recursive dry_run force no_wait "},
 	{"rename", admin_rename, false, " name new_name no_wait "},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * admin_compare.c - commands that walk: diff, check
+ * admin_compare.c - commands that walk: diff, check, scrub
  *
  * Differences can be millions; with somebody listening for progress they are
  * sent on in batches as {"extents":[...]} and never held all at once.
@@ -84,6 +84,7 @@ struct check_run {
 	admin_progress progress;
 	void *opaque;
 	json_t *findings;
+	const char *what; /* for progress; NULL: check */
 };
 
 static void add_finding(void *opaque, enum cowbd_damage_kind kind, const char *object,
@@ -110,7 +111,7 @@ static void pass_progress(void *opaque, uint64_t done, uint64_t total)
 	if (!c->progress)
 		return;
 	message = json_pack("{s:I, s:I, s:s}", "done", (json_int_t)done, "total", (json_int_t)total,
-			    "what", "check");
+			    "what", c->what ? c->what : "check");
 	c->progress(c->opaque, message);
 	json_decref(message);
 }
@@ -142,7 +143,7 @@ static json_t *result_json(const struct cowbd_check_result *res)
 static int check_either(struct cowbd_pool *p, const char *path, admin_progress progress,
 			void *opaque, json_t **ret_ok)
 {
-	struct check_run c = {progress, opaque, json_array()};
+	struct check_run c = {progress, opaque, json_array(), NULL};
 	struct cowbd_check_options opt = {.report = add_finding,
 					  .progress = pass_progress,
 					  .opaque = &c,
@@ -166,7 +167,7 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 int admin_repair_file(const char *path, bool dry_run, admin_progress progress, void *opaque,
 		      json_t **ret_ok)
 {
-	struct check_run c = {progress, opaque, json_array()};
+	struct check_run c = {progress, opaque, json_array(), NULL};
 	struct cowbd_check_options opt = {.report = add_finding,
 					  .progress = pass_progress,
 					  .opaque = &c,
@@ -201,4 +202,48 @@ int admin_check_file(const char *path, admin_progress progress, void *opaque, js
 {
 	with_hint(0, "%s", "");
 	return check_either(NULL, path, progress, opaque, ret_ok);
+}
+
+/* ---- scrub ------------------------------------------------------------------------ */
+
+static json_t *scrub_json(const struct cowbd_scrub_result *res)
+{
+	json_t *answer = result_json(&res->check);
+	const struct {
+		const char *key;
+		uint64_t value;
+	} counts[] = {
+		{"snapshots", res->snapshots},          {"read_blocks", res->read},
+		{"verified_blocks", res->verified},     {"new_checksums", res->noted},
+		{"without_checksum", res->bare},        {"rotten_blocks", res->rotten},
+		{"unreadable_blocks", res->unreadable}, {"skipped_map_pages", res->skipped},
+	};
+
+	for (size_t i = 0; answer && i < ARRAY_SIZE(counts); i++)
+		json_object_set_new(answer, counts[i].key,
+				    json_integer((json_int_t)counts[i].value));
+	return answer;
+}
+
+int admin_scrub(struct admin_request *r, json_t **ret_ok)
+{
+	struct check_run c = {r->progress, r->opaque, json_array(), "scrub"};
+	struct cowbd_check_options opt = {.report = add_finding,
+					  .progress = pass_progress,
+					  .opaque = &c,
+					  .passes = pass_passes};
+	struct cowbd_scrub_result res = {0};
+	json_t *answer;
+	int err;
+
+	if (!c.findings)
+		return fail(-ENOMEM, "no memory for findings");
+	err = cowbd_scrub(r->pool, &opt, &res);
+	if (err) {
+		json_decref(c.findings);
+		return err;
+	}
+	answer = scrub_json(&res);
+	json_object_set_new(answer, "findings", c.findings);
+	return answer_with(answer, ret_ok);
 }

@@ -25,6 +25,7 @@ int admin_info(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_df(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_diff(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_check(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
+int admin_scrub(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_create(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_rm(struct admin_request *r, json_t **ret_ok) MUST_CHECK;
 int admin_rename(struct admin_request *r, json_t **ret_ok) MUST_CHECK;

@@ -334,6 +334,28 @@ COWBD_PUBLIC int cowbd_check(const char *path, const struct cowbd_check_options 
 COWBD_PUBLIC int cowbd_check_pool(struct cowbd_pool *p, const struct cowbd_check_options *opt,
 				  struct cowbd_check_result *ret_result) COWBD_CHECK;
 
+struct cowbd_scrub_result {
+	struct cowbd_check_result check; /* of the metadata */
+	uint64_t snapshots;              /* whose data was verified */
+	uint64_t read;                   /* blocks in all; those below are blocks, too */
+	uint64_t verified;               /* of snapshots: compared with their checksums */
+	uint64_t noted;                  /* of snapshots: got a checksum now */
+	uint64_t
+		bare; /* of snapshots: have none, for there is no room, or the pool can't be written */
+	uint64_t rotten;     /* not what they were */
+	uint64_t unreadable; /* the store reads them with an error */
+	uint64_t skipped;    /* pages of maps of snapshots that can't be read, with all below */
+};
+
+/* cowbd_check_pool, then reads all data once.  What a snapshot reaches, and so does not change, gets a checksum the first
+ * time and is compared with it ever after.  I/O goes on.  A block that is not what it was is reported for each object that
+ * has it.  Where the metadata is damaged, or can't be written, no checksums are made.  -ESHUTDOWN: cowbd_interrupt. */
+COWBD_PUBLIC int cowbd_scrub(struct cowbd_pool *p, const struct cowbd_check_options *opt,
+			     struct cowbd_scrub_result *ret_result) COWBD_CHECK;
+
+/* Ends a scrub that runs, and those to come: the pool is about to be closed.  Any thread. */
+COWBD_PUBLIC void cowbd_interrupt(struct cowbd_pool *p);
+
 struct cowbd_repair_result {
 	struct cowbd_check_result before, after; /* after: zero with dry_run */
 	uint64_t pages;                          /* written (or to be) */

@@ -5,6 +5,7 @@
  * Locks, in the order in which they may be taken together (outer first):
  *
  *   name               protects                                     held across I/O
+ *   scrub_lock         one scrub at a time                         yes
  *   check_lock         one online check at a time                  yes
  *   manage             one management command at a time             yes
  *   range lock         data of a range of blocks of one volume      yes

@@ -68,6 +68,7 @@ engine_sources = \
 	src/reclaim.c \
 	src/repair.c \
 	src/recover.c \
+	src/scrub.c \
 	src/space.c \
 	src/space.h \
 	src/space_internal.h \
@@ -76,6 +77,7 @@ engine_sources = \
 	src/store.c \
 	src/store.h \
 	src/store_file.c \
+	src/sums.c \
 	src/super.c \
 	src/tail.c \
 	src/tail.h \

@@ -35,6 +35,10 @@ void space_cut(struct space *s)
 	freeze(&s->live, &s->frozen);
 	freeze(&s->dropped, &s->dropped_frozen);
 	freeze(&s->retype, &s->retype_frozen);
+	struct sums_table empty = s->sums_frozen;
+
+	s->sums_frozen = s->sums;
+	s->sums = empty;
 	s->merging = true;
 	s->cuts++;
 	s->generation = UINT64_MAX; /* nothing is merged yet */
@@ -243,7 +247,8 @@ int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i, u
 
 	unsigned type = info->type;
 
-	if (may_leave(s, info, (unsigned)used)) {
+	sums_merge(s, zone, z);
+	if (may_leave(s, info, (unsigned)used) && !sums_left(s, zone, z)) {
 		if ((r = note_leaving(s, zone)) < 0)
 			return r;
 		info->flags |= ZF_LEAVING;
@@ -304,4 +309,5 @@ void space_merge_end(struct space *s)
 	delta_clear(&s->frozen);
 	delta_clear(&s->dropped_frozen);
 	delta_clear(&s->retype_frozen);
+	sums_table_clear(&s->sums_frozen);
 }

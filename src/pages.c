@@ -359,7 +359,8 @@ static int read_slot(struct pages *p, uint64_t no, enum page_kind kind, struct l
 	int r;
 
 	if (!slot_written(slot)) {
-		if (kind == PAGE_MAP || kind == PAGE_CATALOG_NODE || kind == PAGE_CATALOG_LEAF)
+		if (kind == PAGE_MAP || kind == PAGE_CATALOG_NODE || kind == PAGE_CATALOG_LEAF ||
+		    kind == PAGE_SUMS)
 			return fail(-EUCLEAN, "%s page %" PRIu64 " was never written",
 				    page_kind_name(kind), no);
 		memset(buf, 0, PAGE_BYTES);

@@ -55,6 +55,7 @@ static void free_pool(struct cowbd_pool *p)
 	pthread_mutex_destroy(&p->checkpoint_lock);
 	pthread_mutex_destroy(&p->work_lock);
 	pthread_cond_destroy(&p->work);
+	pthread_mutex_destroy(&p->scrub_lock);
 	pthread_mutex_destroy(&p->check_lock);
 	free(p);
 	store_close(s); /* last: its lock keeps the next one out until all is over */
@@ -94,6 +95,7 @@ static int new_pool(struct store *s, const char *path, const struct cowbd_open_o
 	pthread_mutex_init(&p->checkpoint_lock, NULL);
 	pthread_mutex_init(&p->work_lock, NULL);
 	pthread_cond_init(&p->work, NULL);
+	pthread_mutex_init(&p->scrub_lock, NULL);
 	pthread_mutex_init(&p->check_lock, NULL);
 	catalog_free_io = volume_free;
 	*ret_pool = p;

@@ -50,8 +50,12 @@ struct cowbd_pool {
 	_Atomic uint64_t checkpoints_begun; /* under checkpoint_lock, read by all */
 	uint64_t checkpoints_done;          /* under checkpoint_lock */
 
+	/* scrub */
+	pthread_mutex_t scrub_lock; /* one at a time; outside check_lock, held across all of it */
+	_Atomic bool interrupted;
+
 	/* online check */
-	pthread_mutex_t check_lock; /* one at a time; the outermost, held across all of it */
+	pthread_mutex_t check_lock; /* one at a time; held across all of it */
 	uint64_t spill_bytes;       /* its bound, 0: the usual one; tests set it */
 	struct spill *spill;        /* of the one that runs, or NULL; under e.lock */
 

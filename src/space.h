@@ -121,6 +121,27 @@ unsigned space_pressure_us(const struct space *s);
 /* Is the zone allocated from, or claimed in?  Lock shared. */
 bool space_zone_is_active(struct space *s, uint64_t zone);
 
+/* ---- checksums of data -------------------------------------------------------- */
+
+/* The pages of checksums of a zone of data; 0: none. */
+struct zone_sums {
+	uint64_t page[SUMS_PAGES];
+};
+
+/* Those that it has now.  Lock shared. -EAGAIN. */
+int space_sums(struct space *s, uint64_t zone, struct zone_sums *ret_sums)
+	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
+
+/* Room for one call of space_set_sums: 0, -ENOMEM, -EAGAIN (NEED_CHECKPOINT). */
+int space_prepare_sums(struct space *s) REQUIRES(metadata_lock) MUST_CHECK;
+
+/* The zone has these; the caller has taken the pages that are new.  Prepared. */
+void space_set_sums(struct space *s, uint64_t zone, const struct zone_sums *sums)
+	REQUIRES(metadata_lock);
+
+/* May a page be taken for checksums?  They leave half of the reserve to maps.  Lock shared. */
+bool space_sums_room(const struct space *s);
+
 /* ---- allocation --------------------------------------------------------------- */
 
 /* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */

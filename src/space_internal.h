@@ -59,6 +59,13 @@ struct fall_batch {
 	} fall[];
 };
 
+/* Changes of the pages of checksums of zones. */
+struct sums_table {
+	struct delta place;     /* zone -> place in list + 1 */
+	struct zone_sums *list; /* [n] */
+	size_t n, room;
+};
+
 struct space {
 	struct store *store;
 	const struct geometry *geo;
@@ -73,6 +80,8 @@ struct space {
 	struct delta pending;                 /* unit -> references that wait to fall */
 	struct delta retype;                  /* zones whose page must be written for its type */
 	struct delta retype_frozen;
+	struct sums_table sums,
+		sums_frozen; /* not in the pages of zones yet: since the cut, before it */
 	uint32_t cuts;
 	bool merging;        /* frozen deltas are not all committed */
 	uint64_t generation; /* of the checkpoint being merged */
@@ -120,6 +129,17 @@ int space_zone_page(struct space *s, uint64_t zone, struct page **ret_page)
 
 /* The falls of b wait for the requests of now. */
 void space_add_batch(struct space *s, struct fall_batch *b);
+
+bool sums_table_get(const struct sums_table *t, uint64_t zone, struct zone_sums *ret_sums);
+void sums_table_clear(struct sums_table *t);
+void sums_table_fini(struct sums_table *t);
+
+/* The page of a zone names what it has at the cut. */
+void sums_merge(struct space *s, uint64_t zone, struct disk_zone *z);
+
+/* Has a zone that could become free pages of checksums still?  If so, they are dropped, and the next checkpoint
+ * looks at it again. */
+bool sums_left(struct space *s, uint64_t zone, const struct disk_zone *z) REQUIRES(metadata_lock);
 
 /* zone_info of a zone, NULL if its group isn't loaded. */
 struct zone_info *zones_info(struct space *s, uint64_t zone);

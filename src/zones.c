@@ -900,6 +900,8 @@ void space_free(struct space *s)
 	delta_fini(&s->pending);
 	delta_fini(&s->retype);
 	delta_fini(&s->retype_frozen);
+	sums_table_fini(&s->sums);
+	sums_table_fini(&s->sums_frozen);
 	free(s->release);
 	free(s->falls);
 	free(s->leaving);

@@ -22,6 +22,7 @@ unit_tests = \
 	tests/unit/test_rangelock \
 	tests/unit/test_recover \
 	tests/unit/test_repair \
+	tests/unit/test_scrub \
 	tests/unit/test_space \
 	tests/unit/test_store \
 	tests/unit/test_store_file \
@@ -129,6 +130,7 @@ script_tests = \
 	tests/cli/rename_resize.sh \
 	tests/cli/repair.sh \
 	tests/cli/rollback.sh \
+	tests/cli/scrub.sh \
 	tests/cli/serve.sh \
 	tests/cli/serve_daemon.sh \
 	tests/cli/serve_restart.sh \

@@ -126,6 +126,107 @@ static void work(struct model *m)
 	model_expect(r >= 0, "step %" PRIu64 ": background work: %d", m->step, r);
 }
 
+/* ---- scrubs ------------------------------------------------------------------- */
+
+struct rot {
+	const char *name; /* of a snapshot that has the block */
+	uint64_t offset;  /* of the block in the pool */
+	unsigned found, others;
+};
+
+static void note_rot(void *opaque, enum cowbd_damage_kind kind, const char *object, uint64_t offset,
+		     const char *message)
+{
+	struct rot *rot = opaque;
+
+	if (kind == COWBD_NOTE)
+		return;
+	if (rot->name && offset == rot->offset)
+		rot->found += strcmp(object, rot->name) == 0;
+	else
+		fprintf(stderr, "%s: %s (offset %" PRIu64 ")\n", object, message, offset),
+			rot->others++;
+}
+
+/* A scrub, which finds the rotten block and nothing else. */
+static struct cowbd_scrub_result scrub(struct model *m, struct rot *rot)
+{
+	struct cowbd_check_options opt = {.report = note_rot, .opaque = rot};
+	struct cowbd_scrub_result res = {.read = 0};
+	int r = cowbd_scrub(m->pool, &opt, &res);
+
+	model_expect(r == 0, "step %" PRIu64 ": scrub: %d %s", m->step, r, cowbd_error());
+	model_expect(rot->others == 0 && res.check.damages + res.check.leaks == 0 &&
+			     res.skipped + res.unreadable == 0,
+		     "step %" PRIu64 ": scrub finds what is not there", m->step);
+	model_expect(res.rotten == (rot->name != NULL) && rot->found == (rot->name != NULL),
+		     "step %" PRIu64 ": scrub finds %" PRIu64
+		     " rotten blocks, %u at the right place",
+		     m->step, res.rotten, rot->found);
+	return res;
+}
+
+/* Any block that a snapshot has; 0: none was met. */
+static uint64_t frozen_block(struct model *m, const char **ret_name)
+{
+	struct engine *e = &m->pool->e;
+	struct map_extent x = {0};
+	struct object *o;
+
+	for (unsigned tries = 0; tries < 50; tries++) {
+		const struct model_object *mo = &m->object[model_below(m, MODEL_OBJECTS)];
+		uint64_t at = m->base[model_below(m, MODEL_WINDOWS)] + model_below(m, m->window);
+		int r = -ENOENT;
+
+		if (!mo->live || !mo->snapshot || at >= mo->size)
+			continue;
+		do {
+			metalock_shared(&e->lock);
+			r = catalog_find(m->pool->cat, mo->name, &o);
+			if (r == 0)
+				r = map_lookup(e, &o->map, at / m->block, 1, &x);
+			metalock_drop(&e->lock);
+		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+		model_expect(r == 0, "looking for a block: %d", r);
+		*ret_name = mo->name;
+		if (x.physical)
+			return x.physical;
+	}
+	return 0;
+}
+
+static void flip(uint64_t offset)
+{
+	uint8_t byte[1];
+
+	model_expect(store_read(store, 0, offset, byte, 1) == 0, "reading a byte");
+	byte[0] ^= 0x10;
+	model_expect(store_write(store, 0, offset, byte, 1) == 0, "writing a byte");
+}
+
+static uint64_t scrubs, flips;
+
+/* Nothing is wrong; then one byte of what a snapshot has changes, and is found. */
+static void scrub_and_flip(struct model *m)
+{
+	struct rot none = {0}, rot = {0};
+	struct cowbd_scrub_result res = scrub(m, &none);
+	uint64_t block = frozen_block(m, &rot.name), at;
+
+	scrubs++;
+	model_expect(m->tight || res.bare == 0, "scrub: %" PRIu64 " blocks without a checksum",
+		     res.bare);
+	if (block == 0 || res.bare)
+		return;
+	rot.offset = block * m->block;
+	at = rot.offset + model_below(m, m->block);
+	flip(at);
+	(void)scrub(m, &rot);
+	flip(at);
+	(void)scrub(m, &none);
+	flips++;
+}
+
 static void step(struct model *m)
 {
 	uint64_t what = model_below(m, 1000);
@@ -144,6 +245,8 @@ static void step(struct model *m)
 		reopen(m);
 	else if (what < 990)
 		model_compare_all(m);
+	else if (what < 994)
+		scrub_and_flip(m);
 }
 
 static void run_model(const struct setup *s, uint64_t seed)
@@ -172,7 +275,9 @@ static void run_model(const struct setup *s, uint64_t seed)
 	model_compare_all(&m);
 	model_check(&m);
 	model_empty(&m);
-	printf("%s: %" PRIu64 " operations met a full pool\n", s->name, m.full);
+	printf("%s: %" PRIu64 " operations met a full pool; %" PRIu64 " scrubs, %" PRIu64
+	       " flips found\n",
+	       s->name, m.full, scrubs, flips);
 	model_expect(cowbd_close(m.pool) == 0, "closing");
 	for (unsigned i = 0; i < MODEL_OBJECTS; i++)
 		free(objects[i].data);
