@@ -323,8 +323,11 @@ static int load_zone(struct check *c, uint64_t group, unsigned i, unsigned said,
 	if (get16(d->type) != ZONE_DATA && get16(d->type) != ZONE_META)
 		return 0;
 	got = keep_zone(c, d, &gr->zone[i]);
-	if (!got && rebuilt)
-		gr->zone[i]->rebuilt = true;
+	if (!got && c->repair) {
+		gr->zone[i]->rebuilt = rebuilt;
+		gr->zone[i]->guessed = gr->guessed;
+		gr->zone[i]->named = slot;
+	}
 	return got;
 }
 
@@ -366,13 +369,15 @@ static int load_group(struct check *c, uint64_t group, const struct disk_group *
 	struct disk_summary *s = check_buffer(c, 1);
 	struct group *gr = &c->group[group];
 	unsigned zones = group_zone_count(&c->g, group);
+	bool sure = true;
 	int got;
 
 	if (!slot_written(d->slot))
 		return 0;
 	got = read_table(c, summary_page(&c->g, group), d->slot, PAGE_SUMMARY, s);
 	if (got == 0 && c->repair) {
-		got = repair_summary(c, group, s);
+		got = repair_summary(c, group, d->slot, s, &sure);
+		gr->guessed |= !sure;
 		if (got == 0)
 			got = 1;
 	}
@@ -416,16 +421,21 @@ static int load_groups_page(struct check *c, uint64_t first)
 	if (!slot_written(slot))
 		return 0;
 	got = read_table(c, page, slot, PAGE_GROUPS, p);
+	if (got == 0 && c->repair) {
+		bool sure;
+
+		got = repair_groups(c, first, slot, p, &sure);
+		for (uint64_t i = 0; i < n; i++)
+			c->group[first + i].guessed = !sure;
+		if (got == 0)
+			got = 1;
+	}
 	if (got < 0)
 		return got;
 	for (uint64_t i = 0; i < GROUPS_PER_PAGE; i++) {
 		int err;
 
-		if (i < n && got == 0 && c->repair) {
-			err = repair_group(c, first + i, &p->group[i]);
-			if (err)
-				return err;
-		} else if (got == 0) {
+		if (got == 0) {
 			if (i < n)
 				c->group[first + i].unknown = true;
 			continue;

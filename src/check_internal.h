@@ -27,7 +27,10 @@ struct zone {
 	struct le32 *slot;         /* [units] metadata: current slots */
 	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
 	uint32_t *refs;            /* [2 * units] repair: references found; what the counts were */
-	bool rebuilt; /* repair: its page was lost, slots are those of the newest copies */
+	bool rebuilt;      /* repair: its page was lost, slots are those of the newest copies */
+	bool guessed;      /* repair: so were tables above it */
+	struct le32 named; /* repair: how its page was named that is lost */
+	bool unsure;       /* repair: and nothing proves that these were current */
 };
 
 /* Stands for a zone whose page can't be read. */
@@ -51,6 +54,7 @@ static inline void zone_take(struct zone *z, unsigned unit)
 struct group {
 	struct zone **zone; /* [GROUP_ZONES], NULL where not in use; NULL: untouched group */
 	bool unknown;       /* the summary can't be read */
+	bool guessed; /* repair: summary or group table was made anew, and maybe not as it was */
 };
 
 struct object {
@@ -94,6 +98,9 @@ struct check {
 	bool bad;              /* repair: the last reference leads nowhere */
 	bool unmarked;         /* repair: it is not marked as shared, and the thing is */
 };
+
+/* The tree that a page was found in: bits 4 to 7 of its place. */
+enum { PLACE_MAP = 1, PLACE_NODE, PLACE_LEAF, PLACE_SUMS };
 
 /* How something is named, and where. */
 struct reference {
@@ -156,10 +163,12 @@ void check_who_object(struct check *c, const struct object *o);
 /* A page that repair has changed: true, with its content. */
 bool repair_patched(const struct check *c, uint64_t page, void *buf);
 /* The page of a zone, of a group's summary, of the table of groups is lost: what is below tells
- * what it must have said.  0 or -ENOMEM. */
+ * what it must have said; *ret_sure: its checksum, which the page above has (named), proves it.  0 or -ENOMEM. */
 int repair_zone_page(struct check *c, uint64_t page, unsigned said, struct disk_zone *d) MUST_CHECK;
-int repair_summary(struct check *c, uint64_t group, struct disk_summary *s) MUST_CHECK;
-int repair_group(struct check *c, uint64_t group, struct disk_group *d) MUST_CHECK;
+int repair_summary(struct check *c, uint64_t group, struct le32 named, struct disk_summary *s,
+		   bool *ret_sure) MUST_CHECK;
+int repair_groups(struct check *c, uint64_t first, struct le32 named, struct disk_groups *p,
+		  bool *ret_sure) MUST_CHECK;
 /* References of the round before to a unit. */
 uint32_t repair_known(const struct check *c, uint64_t zone, unsigned unit);
 /* What the last reference, entry i of a page, needs. */

@@ -69,10 +69,10 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 /* Where a page is in its tree, never 0. */
 static uint64_t place_code(enum page_kind kind, unsigned level, uint64_t first)
 {
-	unsigned tree = kind == PAGE_MAP            ? 1
-			: kind == PAGE_CATALOG_NODE ? 2
-			: kind == PAGE_CATALOG_LEAF ? 3
-						    : 4;
+	unsigned tree = kind == PAGE_MAP            ? PLACE_MAP
+			: kind == PAGE_CATALOG_NODE ? PLACE_NODE
+			: kind == PAGE_CATALOG_LEAF ? PLACE_LEAF
+						    : PLACE_SUMS;
 
 	return first << 8 | tree << 4 | level;
 }

@@ -12,14 +12,16 @@
  *	a copy of the superblock   written from the other
  *	summary, group table       made from the pages of zones
  *	page of a zone of data     made from the references
- *	page of a zone of metadata its slots: of each page the newest copy; said for each object
+ *	page of a zone of metadata its slots: of each page the newest copy.  The checksum in the page above
+ *	                           proves that this is what it said; else what depends on it is said for each object
  *	map page                   what it mapped is cut off: reads as zeros, said for each object
- *	page of the catalog        nothing is done: whole volumes would go
+ *	page of the catalog        nothing is done: whole volumes would go; nor if it is not certain which copy counts
  *
  * Invariants
  *   [REPAIR-1] Nothing is written that the committed checkpoint uses, before both copies of the new superblock
  *              are durable: cut off anywhere, the pool is what it was, or repaired.
- *   [REPAIR-2] An older copy of a map page never takes the place of one that is lost while its slot is named.
+ *   [REPAIR-2] An older copy of a page never takes the place of one that is lost: not while its slot is named, and
+ *              not where the page that named it is lost and the other slot holds what is not right.
  *   [REPAIR-3] A pool without damage and leaks is not written to.
  *
  * Journal and tail stay what they are: the next opening replays them.
@@ -32,6 +34,7 @@
 #define BUCKETS 4096u
 #define ROUNDS_MAX 12u
 #define NOWHERE UINT64_MAX
+#define GENERATIONS 4096u /* of a page: so many of the last are tried */
 
 struct patch {
 	struct patch *next; /* of the bucket */
@@ -207,28 +210,74 @@ int repair_root(struct check *c, const struct object *o)
 
 /* ---- tables that are lost ----------------------------------------------------------- */
 
-/* The newest right copy of a page, as its slot would be named; 0: none.  In buf. */
-static struct le32 newest(struct check *c, uint64_t page, const enum page_kind *kinds, size_t n,
-			  void *buf)
+static bool all_zero(const uint8_t *p)
 {
-	uint64_t best = 0;
-	struct le32 slot = put32(0);
+	return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
+}
+
+/* What the two slots of a page tell of it, when the page that names one of them is lost. */
+struct copies {
+	struct le32 newest; /* as it would be named; 0: none is right */
+	bool torn; /* one is neither right nor untouched: it may be the one that was named */
+};
+
+/* Reads both; the newest right one into buf. */
+static struct copies look_at_copies(struct check *c, uint64_t page, const enum page_kind *kinds,
+				    size_t n, void *buf)
+{
+	struct copies found = {.torn = false};
 	struct disk_page *h = check_buffer(c, BUFFER_LEAF);
+	uint64_t best = 0;
 
-	for (unsigned which = 0; which < 2; which++)
-		for (size_t k = 0; k < n; k++) {
-			uint64_t offset = page_offset(page, which);
+	for (unsigned which = 0; which < 2; which++) {
+		uint64_t offset = page_offset(page, which);
+		bool read = store_read(c->store, STORE_DIRECT, offset, h, PAGE_BYTES) == 0;
+		bool right = false;
 
-			if (store_read(c->store, STORE_DIRECT, offset, h, PAGE_BYTES) < 0 ||
-			    page_check(h, kinds[k], c->super.uuid, offset, &c->g) < 0 ||
-			    get64(h->generation) > get64(c->super.h.generation) ||
-			    (slot_written(slot) && get64(h->generation) < best))
-				continue;
-			best = get64(h->generation);
-			slot = slot_make(which, get64(h->checksum));
-			memcpy(buf, h, PAGE_BYTES);
-		}
-	return slot;
+		for (size_t k = 0; read && k < n && !right; k++)
+			right = page_check(h, kinds[k], c->super.uuid, offset, &c->g) == 0;
+		found.torn |= !read || (!right && !all_zero((uint8_t *)h));
+		/* from a checkpoint that never was: neither */
+		if (!right || get64(h->generation) > get64(c->super.h.generation))
+			continue;
+		if (slot_written(found.newest) && get64(h->generation) < best)
+			continue;
+		best = get64(h->generation);
+		found.newest = slot_make(which, get64(h->checksum));
+		memcpy(buf, h, PAGE_BYTES);
+	}
+	return found;
+}
+
+/* How a table is named that is to be made anew from what is below it: no page has this checksum there. In buf what
+ * is right of it, else zeros. */
+static struct le32 name_table(struct check *c, uint64_t page, enum page_kind kind, void *buf)
+{
+	struct copies found;
+
+	memset(buf, 0, PAGE_BYTES);
+	found = look_at_copies(c, page, &kind, 1, buf);
+	if (!found.torn)
+		return found.newest;
+	return put32(get32(found.newest) ^ (get32(found.newest) == 2 ? 1 : 2));
+}
+
+/* Is content what stood in a page that is lost?  The page above has its checksum, and the generation is one of the last. */
+static bool is_what_was_named(struct check *c, uint64_t page, enum page_kind kind,
+			      const void *content, struct le32 named)
+{
+	uint64_t generation = get64(c->super.h.generation);
+	void *buf = check_buffer(c, BUFFER_LEAF);
+
+	memcpy(buf, content, PAGE_BYTES);
+	for (unsigned i = 0; i < GENERATIONS && i <= generation; i++) {
+		uint64_t sum = page_seal(buf, kind, c->super.uuid,
+					 page_offset(page, slot_which(named)), generation - i);
+
+		if (get32(slot_make(slot_which(named), sum)) == get32(named))
+			return true;
+	}
+	return false;
 }
 
 int repair_zone_page(struct check *c, uint64_t page, unsigned said, struct disk_zone *d)
@@ -239,29 +288,34 @@ int repair_zone_page(struct check *c, uint64_t page, unsigned said, struct disk_
 
 	memset(d, 0, sizeof *d);
 	d->type = put16((uint16_t)(said >> 12));
-	for (unsigned i = 0; said >> 12 == ZONE_META && i < ZONE_TWINS; i++)
-		d->slot[i] = newest(c, zone * ZONE_TWINS + i, kinds, ARRAY_SIZE(kinds),
-				    check_buffer(c, BUFFER_OTHER));
+	for (unsigned i = 0; said >> 12 == ZONE_META && i < ZONE_TWINS; i++) {
+		struct copies found = look_at_copies(c, zone * ZONE_TWINS + i, kinds,
+						     ARRAY_SIZE(kinds),
+						     check_buffer(c, BUFFER_OTHER));
+
+		if (!found.torn) /* [REPAIR-2] */
+			d->slot[i] = found.newest;
+	}
 	if (c->repair->round == 0)
 		say(c->repair, COWBD_REPAIR, "metadata", page_offset(page, 0),
 		    "the page of zone %" PRIu64 " is made anew, from %s", zone,
-		    said >> 12 == ZONE_META ? "the newest copies of the pages there: maps may be "
-					      "older than they were"
+		    said >> 12 == ZONE_META ? "the newest copies of the pages there"
 					    : "the references to its blocks");
 	return 0;
 }
 
-int repair_summary(struct check *c, uint64_t group, struct disk_summary *s)
+int repair_summary(struct check *c, uint64_t group, struct le32 named, struct disk_summary *s,
+		   bool *ret_sure)
 {
-	static const enum page_kind kind = PAGE_ZONE;
 	struct disk_zone *z = check_buffer(c, BUFFER_OTHER);
 
 	memset(s, 0, sizeof *s);
 	for (unsigned i = 1; i < group_zone_count(&c->g, group); i++) {
-		s->slot[i] = newest(c, summary_page(&c->g, group) + i, &kind, 1, z);
+		s->slot[i] = name_table(c, summary_page(&c->g, group) + i, PAGE_ZONE, z);
 		if (slot_written(s->slot[i]))
 			s->zone[i] = put16((uint16_t)(get16(z->type) << 12 | get16(z->used)));
 	}
+	*ret_sure = is_what_was_named(c, summary_page(&c->g, group), PAGE_SUMMARY, s, named);
 	if (c->repair->round == 0)
 		say(c->repair, COWBD_REPAIR, "metadata", page_offset(summary_page(&c->g, group), 0),
 		    "the summary of group %" PRIu64 " is made anew, from the pages of its zones",
@@ -269,15 +323,41 @@ int repair_summary(struct check *c, uint64_t group, struct disk_summary *s)
 	return 0;
 }
 
-int repair_group(struct check *c, uint64_t group, struct disk_group *d)
+/* The sums of a group: true if they were others. */
+static bool mend_sums(const struct disk_summary *s, struct disk_group *d)
 {
-	static const enum page_kind kind = PAGE_SUMMARY;
+	uint32_t zones[ZONE_META + 1] = {0}, used[ZONE_META + 1] = {0};
+	struct disk_group was = *d;
 
-	memset(d, 0, sizeof *d);
-	d->slot = newest(c, summary_page(&c->g, group), &kind, 1, check_buffer(c, BUFFER_OTHER));
+	for (unsigned i = 1; i < ZONE_TWINS; i++) {
+		unsigned type = MIN(get16(s->zone[i]) >> 12, (int)ZONE_META);
+
+		zones[type]++;
+		used[type] += get16(s->zone[i]) & 0xfff;
+	}
+	d->data_zones = put16((uint16_t)zones[ZONE_DATA]);
+	d->meta_zones = put16((uint16_t)zones[ZONE_META]);
+	d->used_blocks = put32(used[ZONE_DATA]);
+	d->used_pages = put32(used[ZONE_META]);
+	return memcmp(&was, d, sizeof was) != 0;
+}
+
+int repair_groups(struct check *c, uint64_t first, struct le32 named, struct disk_groups *p,
+		  bool *ret_sure)
+{
+	uint64_t n = MIN(c->g.groups - first, GROUPS_PER_PAGE);
+	struct disk_summary *s = check_buffer(c, BUFFER_OTHER);
+
+	memset(p, 0, sizeof *p);
+	for (uint64_t i = 0; i < n; i++) {
+		p->group[i].slot = name_table(c, summary_page(&c->g, first + i), PAGE_SUMMARY, s);
+		if (slot_written(p->group[i].slot))
+			(void)mend_sums(s, &p->group[i]);
+	}
+	*ret_sure = is_what_was_named(c, groups_page(first), PAGE_GROUPS, p, named);
 	if (c->repair->round == 0)
-		say(c->repair, COWBD_REPAIR, "metadata", page_offset(groups_page(group), 0),
-		    "the group table's entry of group %" PRIu64 " is made anew", group);
+		say(c->repair, COWBD_REPAIR, "metadata", page_offset(groups_page(first), 0),
+		    "a page of the group table is made anew, from the summaries of the groups");
 	return 0;
 }
 
@@ -304,6 +384,20 @@ static void say_cut(struct check *c, const struct object *o, const struct cut *c
 		    from, MIN(to, o->size) - 1);
 }
 
+/* Of a page in a zone whose own page is lost, when nothing proves which copy counted. */
+static void say_unsure(struct check *c, const struct object *o, uint64_t first, unsigned level)
+{
+	unsigned shift = MAP_SHIFT * (level + 1);
+	uint64_t blocks = shift < 48 ? UINT64_C(1) << shift : UINT64_C(1) << 48;
+	uint64_t from = first << c->g.block_shift, to = (first + blocks) << c->g.block_shift;
+
+	if (from < o->size)
+		say(c->repair, COWBD_LOST, c->who, NOWHERE,
+		    "bytes %" PRIu64 " to %" PRIu64 " may be older than they were: which of two "
+		    "copies of their map counted is not known",
+		    from, MIN(to, o->size) - 1);
+}
+
 /* Says what was cut off below a page that o reaches. */
 static void list_page(struct check *c, const struct object *o, uint64_t page, unsigned level)
 {
@@ -322,21 +416,77 @@ static void list_page(struct check *c, const struct object *o, uint64_t page, un
 	}
 	for (; lo < r->ncuts && r->cuts[lo].page == page; lo++)
 		say_cut(c, o, &r->cuts[lo]);
-	if (level == 0 || !z || !z->slot ||
-	    check_read_page(c, page, z->slot[page % ZONE_TWINS], PAGE_MAP, m) < 0)
+	if (!z || !z->slot || check_read_page(c, page, z->slot[page % ZONE_TWINS], PAGE_MAP, m) < 0)
+		return;
+	if (z->unsure) {
+		say_unsure(c, o, get64(m->first), level);
+		return; /* all below is in that range */
+	}
+	if (level == 0)
 		return;
 	for (unsigned i = 0; i < MAP_FANOUT; i++)
 		if (get48(m->entry[i]))
 			list_page(c, o, get48(m->entry[i]) & ENTRY_NUMBER, level - 1);
 }
 
-static void list_losses(struct check *c)
+/* The page of a zone in use, as it should be: true if it is not so. */
+static bool make_zone_page(struct check *c, const struct zone *z, struct disk_zone *d)
+{
+	struct le16 *count;
+	bool differs = z->rebuilt;
+	unsigned used = 0;
+
+	(void)c;
+	memset(d, 0, sizeof *d);
+	d->type = put16(z->meta ? ZONE_META : ZONE_DATA);
+	count = z->meta ? d->page_count : d->count;
+	for (unsigned i = 0; i < z->units; i++) {
+		count[i] = put16((uint16_t)z->refs[i]);
+		used += z->refs[i] != 0;
+		differs |= z->refs[i] != z->refs[z->units + i];
+		if (z->meta)
+			d->slot[i] = z->slot[i];
+	}
+	for (unsigned k = 0; k < SUMS_PAGES; k++)
+		d->sums[k] = put64(z->sums[k]);
+	d->used = put16((uint16_t)used);
+	return differs;
+}
+
+/* Slots of a zone of metadata whose page was lost: does something prove that they are those that it named? */
+static int find_unsure(struct check *c, struct zone *z, uint64_t zone)
+{
+	uint64_t page = summary_page(&c->g, zone_group(&c->g, zone)) + zone_index(&c->g, zone);
+	struct disk_zone *d = check_buffer(c, BUFFER_OTHER);
+
+	if (!z->meta || !(z->rebuilt || z->guessed))
+		return 0;
+	(void)make_zone_page(c, z, d);
+	z->unsure = z->guessed || !is_what_was_named(c, page, PAGE_ZONE, d, z->named);
+	for (unsigned i = 0; i < ZONE_TWINS && z->unsure; i++) {
+		unsigned tree = (unsigned)(z->place[i] & 0xff) >> 4;
+
+		if (tree == PLACE_NODE || tree == PLACE_LEAF)
+			c->repair->hopeless = true;
+	}
+	return 0;
+}
+
+static int list_losses(struct check *c)
 {
 	struct repair *r = c->repair;
+	int err = check_each_zone(c, find_unsure);
 
-	if (r->ncuts == 0)
-		return;
-	qsort(r->cuts, r->ncuts, sizeof *r->cuts, by_page);
+	if (err)
+		return err;
+	if (r->hopeless)
+		return fail(
+			-EUCLEAN,
+			"which of two copies of a page of the catalog counts is not known, and "
+			"whole "
+			"volumes depend on it: nothing was changed; restore the pool from a copy");
+	if (r->ncuts)
+		qsort(r->cuts, r->ncuts, sizeof *r->cuts, by_page);
 	check_ahead_begin(c);
 	for (size_t i = 0; i < c->objects; i++) {
 		const struct object *o = &c->object[i];
@@ -345,6 +495,7 @@ static void list_losses(struct check *c)
 		if (o->root & ENTRY_NUMBER)
 			list_page(c, o, o->root & ENTRY_NUMBER, o->depth - 1u);
 	}
+	return 0;
 }
 
 /* ---- rounds ---------------------------------------------------------------------------- */
@@ -442,30 +593,6 @@ static int write_dying(struct check *c)
 	return 0;
 }
 
-/* The page of a zone in use, as it should be: true if it is not so. */
-static bool make_zone_page(struct check *c, const struct zone *z, struct disk_zone *d)
-{
-	struct le16 *count;
-	bool differs = z->rebuilt;
-	unsigned used = 0;
-
-	(void)c;
-	memset(d, 0, sizeof *d);
-	d->type = put16(z->meta ? ZONE_META : ZONE_DATA);
-	count = z->meta ? d->page_count : d->count;
-	for (unsigned i = 0; i < z->units; i++) {
-		count[i] = put16((uint16_t)z->refs[i]);
-		used += z->refs[i] != 0;
-		differs |= z->refs[i] != z->refs[z->units + i];
-		if (z->meta)
-			d->slot[i] = z->slot[i];
-	}
-	for (unsigned k = 0; k < SUMS_PAGES; k++)
-		d->sums[k] = put64(z->sums[k]);
-	d->used = put16((uint16_t)used);
-	return differs;
-}
-
 /* What the summary says of zone i, and its page. *changed. */
 static int mend_zone(struct check *c, uint64_t group, unsigned i, struct disk_summary *s,
 		     bool *changed)
@@ -502,27 +629,10 @@ static int mend_zone(struct check *c, uint64_t group, unsigned i, struct disk_su
 	return 0;
 }
 
-/* The sums of a group: true if they were others. */
-static bool mend_sums(const struct disk_summary *s, struct disk_group *d)
-{
-	uint32_t zones[ZONE_META + 1] = {0}, used[ZONE_META + 1] = {0};
-	struct disk_group was = *d;
-
-	for (unsigned i = 1; i < ZONE_TWINS; i++) {
-		zones[get16(s->zone[i]) >> 12]++;
-		used[get16(s->zone[i]) >> 12] += get16(s->zone[i]) & 0xfff;
-	}
-	d->data_zones = put16((uint16_t)zones[ZONE_DATA]);
-	d->meta_zones = put16((uint16_t)zones[ZONE_META]);
-	d->used_blocks = put32(used[ZONE_DATA]);
-	d->used_pages = put32(used[ZONE_META]);
-	return memcmp(&was, d, sizeof was) != 0;
-}
-
 static int mend_group(struct check *c, uint64_t group, struct disk_group *d, bool *changed)
 {
 	struct disk_summary *s = check_buffer(c, 1);
-	bool summary_changed = false;
+	bool summary_changed = false, sure;
 	int err;
 
 	if (!slot_written(d->slot))
@@ -531,7 +641,7 @@ static int mend_group(struct check *c, uint64_t group, struct disk_group *d, boo
 	if (err == -ENOMEM)
 		return err;
 	if (err) {
-		err = repair_summary(c, group, s);
+		err = repair_summary(c, group, d->slot, s, &sure);
 		summary_changed = true;
 	}
 	for (unsigned i = 1; i < group_zone_count(&c->g, group) && !err; i++)
@@ -550,7 +660,7 @@ static int write_tables(struct check *c)
 
 	for (uint64_t first = 0; first < c->g.groups && !err; first += GROUPS_PER_PAGE) {
 		uint64_t page = groups_page(first), n = MIN(c->g.groups - first, GROUPS_PER_PAGE);
-		bool changed = false;
+		bool changed = false, sure;
 
 		if (!slot_written(c->super.slot[page]))
 			continue;
@@ -558,12 +668,9 @@ static int write_tables(struct check *c)
 		if (err == -ENOMEM)
 			return err;
 		if (err) {
-			memset(p, 0, sizeof *p);
 			changed = true;
-			for (unsigned i = 0; i < n; i++)
-				(void)!repair_group(c, first + i, &p->group[i]);
+			err = repair_groups(c, first, c->super.slot[page], p, &sure);
 		}
-		err = 0;
 		for (unsigned i = 0; i < n && !err; i++)
 			err = mend_group(c, first + i, &p->group[i], &changed);
 		if (!err && changed)
@@ -638,7 +745,9 @@ int repair_store(struct store *s, const struct cowbd_check_options *opt, bool dr
 			   "was changed; restore the pool from a copy",
 			   r->before->group ? "catalog" : "superblock");
 	if (!err) {
-		list_losses(r->before);
+		err = list_losses(r->before);
+	}
+	if (!err) {
 		err = write_all(r->before);
 	}
 	if (!err)

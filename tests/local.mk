@@ -58,6 +58,8 @@ fault_tests = \
 fuzz_tests = \
 	tests/fuzz/test_flips \
 	tests/fuzz/test_flips_tiny \
+	tests/fuzz/test_mend \
+	tests/fuzz/test_mend_tiny \
 	tests/fuzz/replay_admin \
 	tests/fuzz/replay_journal \
 	tests/fuzz/replay_pages \
@@ -352,11 +354,17 @@ tests_fault_test_fault_tiny_LDFLAGS = $(fault_wrap)
 tests_fault_test_fault_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 fuzz_use = tests/fuzz/use.c tests/fuzz/use.h
-tests_fuzz_test_flips_SOURCES = tests/fuzz/test_flips.c $(fuzz_use)
+fuzz_pieces = tests/fuzz/pieces.c tests/fuzz/pieces.h $(fuzz_use)
+tests_fuzz_test_flips_SOURCES = tests/fuzz/test_flips.c $(fuzz_pieces)
 tests_fuzz_test_flips_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/tests/unit
 tests_fuzz_test_flips_tiny_SOURCES = $(tests_fuzz_test_flips_SOURCES)
 tests_fuzz_test_flips_tiny_CPPFLAGS = $(tests_fuzz_test_flips_CPPFLAGS) -DCOWBD_TINY
 tests_fuzz_test_flips_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+tests_fuzz_test_mend_SOURCES = tests/fuzz/test_mend.c $(fuzz_pieces)
+tests_fuzz_test_mend_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/tests/unit
+tests_fuzz_test_mend_tiny_SOURCES = $(tests_fuzz_test_mend_SOURCES)
+tests_fuzz_test_mend_tiny_CPPFLAGS = $(tests_fuzz_test_mend_CPPFLAGS) -DCOWBD_TINY
+tests_fuzz_test_mend_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 # The fuzz targets, replayed: without libFuzzer, by any compiler.
 fuzz_replay = tests/fuzz/fuzz.h tests/fuzz/fuzz_main.c tests/fuzz/image.c tests/fuzz/image.h $(fuzz_use)
@@ -408,7 +416,14 @@ soak-fault: $(fault_tests)
 # The long form of the crash explorer; figures go to tests/reliability.json.
 soak-crash: tests/crash/explore
 	$(srcdir)/tests/crash/soak '$(abs_top_builddir)/tests/crash/explore' $${MINUTES:-30} $${IMAGES:-1000000}
-soak: soak-crash soak-kill soak-flips
+soak: soak-crash soak-kill soak-flips soak-mend
+# Damaged pools repaired, MENDS times 40 on each engine; figures go to tests/reliability.json.
+soak-mend: $(fuzz_tests)
+	set -e; for test in tests/fuzz/test_mend_tiny tests/fuzz/test_mend; do \
+		COWBD_SEED=$$(date +%s) COWBD_MENDS=$${MENDS:-500} nice -n 19 $$test >mend.figures; \
+		{ echo '# Damage repaired (make soak-mend)'; cat mend.figures; } | $(srcdir)/scripts/reliability note mend; \
+	done
+.PHONY: soak-mend
 # Every bit of the metadata of two small pools, twenty minutes each; figures go to tests/reliability.json.
 soak-flips: $(fuzz_tests)
 	set -e; for test in tests/fuzz/test_flips_tiny tests/fuzz/test_flips; do \

@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 
 #include "check.h"
+#include "pieces.h"
 #include "use.h"
 
 #ifdef COWBD_TINY
@@ -44,20 +45,12 @@
 #define RESEALED 250u
 #endif
 
-#define PIECES_MAX 600u
 #define STATES_MAX 16u
 #define OBJECTS_MAX 32u
 #define FAILURES_MAX 20u
 #define READ_MAX (UINT64_C(64) << 20) /* bytes of an object that are read */
 #define HANG_SECONDS 20u
 #define MEMORY_MAX (UINT64_C(2) << 30)
-
-/* Something that can be damaged: a page in use, or a batch of the journal. */
-struct piece_of_disk {
-	enum page_kind kind;
-	uint64_t no; /* of a page */
-	uint64_t offset, length;
-};
 
 /* What all objects held at a commit. */
 struct state {
@@ -70,11 +63,7 @@ struct state {
 
 static struct image_of_pool {
 	struct store *store, *older; /* of an earlier checkpoint */
-	struct disk_super super;
-	struct geometry g;
-	struct piece_of_disk piece[PIECES_MAX];
-	size_t n;
-	uint64_t bits;
+	struct pieces in_use;
 	struct state state[STATES_MAX];
 	size_t nstates;
 } im;
@@ -119,125 +108,12 @@ static uint64_t chance(uint64_t below)
 
 /* ---- bytes of a store ------------------------------------------------------------------------ */
 
-static void read_bytes(struct store *s, uint64_t offset, void *buf, size_t len)
-{
-	ck_assert_ok(store_read(s, 0, offset, buf, len));
-}
-
-static void write_bytes(struct store *s, uint64_t offset, const void *buf, size_t len)
-{
-	ck_assert_ok(store_write(s, 0, offset, buf, len));
-}
-
 static struct store *copy_of(struct store *s)
 {
 	struct store *copy;
 
 	ck_assert_ok(store_sim_copy(s, NULL, &copy));
 	return copy;
-}
-
-/* ---- what is in use ------------------------------------------------------------------------------ */
-
-static void add_piece(enum page_kind kind, uint64_t no, uint64_t offset, uint64_t length)
-{
-	ck_assert_uint_lt(im.n, PIECES_MAX);
-	im.piece[im.n++] = (struct piece_of_disk){kind, no, offset, length};
-	im.bits += length * 8;
-}
-
-/* The slot that page no has in s, found from the superblock down; place: where it is named. */
-static struct le32 slot_of(struct store *s, uint64_t no, uint64_t *ret_place)
-{
-	const struct geometry *g = &im.g;
-	uint64_t zone = page_zone(no), parent, field;
-	struct le32 above, slot;
-
-	if (zone == 0) {
-		*ret_place = offsetof(struct disk_super, slot) + no * sizeof(struct le32);
-		read_bytes(s, *ret_place, &slot, sizeof slot);
-		return slot;
-	}
-	if (zone_index(g, zone) != 0) {
-		parent = zone_page(g, zone);
-		field = offsetof(struct disk_zone, slot) + no % ZONE_TWINS * sizeof slot;
-	} else if (no % ZONE_TWINS != 0) {
-		parent = summary_page(g, zone_group(g, zone));
-		field = offsetof(struct disk_summary, slot) + no % ZONE_TWINS * sizeof slot;
-	} else {
-		parent = groups_page(zone_group(g, zone));
-		field = offsetof(struct disk_groups, group) +
-			zone_group(g, zone) % GROUPS_PER_PAGE * sizeof(struct disk_group);
-	}
-	above = slot_of(s, parent, ret_place);
-	*ret_place = page_offset(parent, slot_which(above)) + field;
-	read_bytes(s, *ret_place, &slot, sizeof slot);
-	return slot;
-}
-
-static void add_page(uint64_t no, enum page_kind kind)
-{
-	uint64_t place;
-	struct le32 slot = slot_of(im.store, no, &place);
-
-	if (slot_written(slot))
-		add_piece(kind, no, page_offset(no, slot_which(slot)), PAGE_BYTES);
-}
-
-/* The pages of a metadata zone that are counted. */
-static void add_zone(uint64_t zone)
-{
-	uint64_t place;
-	struct le32 slot = slot_of(im.store, zone_page(&im.g, zone), &place);
-	struct disk_zone z;
-	struct disk_page h;
-
-	if (!slot_written(slot))
-		return;
-	add_page(zone_page(&im.g, zone), PAGE_ZONE);
-	read_bytes(im.store, page_offset(zone_page(&im.g, zone), slot_which(slot)), &z, sizeof z);
-	for (unsigned i = 0; i < ZONE_TWINS && get16(z.type) == ZONE_META; i++) {
-		uint64_t no = zone * ZONE_TWINS + i;
-
-		if (get16(z.page_count[i]) == 0)
-			continue;
-		read_bytes(im.store, page_offset(no, slot_which(z.slot[i])), &h, sizeof h);
-		add_page(no, (enum page_kind)get32(h.kind));
-	}
-}
-
-static void add_journal(void)
-{
-	uint64_t at = get64(im.super.journal_offset), ring = im.g.journal_zones * ZONE_BYTES;
-	uint64_t number = get64(im.super.journal_batch);
-
-	for (;; number++) {
-		struct disk_batch b;
-
-		read_bytes(im.store, ZONE_BYTES + at % ring, &b, sizeof b);
-		if (get32(b.kind) != PAGE_BATCH || get64(b.number) != number)
-			return;
-		add_piece(PAGE_BATCH, number, ZONE_BYTES + at % ring, get32(b.length));
-		at += get32(b.length);
-	}
-}
-
-static void survey(void)
-{
-	read_bytes(im.store, 0, &im.super, sizeof im.super);
-	geometry_init(&im.g, get64(im.super.zones), get64(im.super.journal_zones),
-		      get32(im.super.block_shift));
-	add_piece(PAGE_SUPER, 0, 0, PAGE_BYTES);
-	add_piece(PAGE_SUPER, 0, page_offset(0, 1), PAGE_BYTES);
-	for (unsigned i = 0; i < DYING_PAGES; i++)
-		add_page(dying_page(i), PAGE_DYING);
-	add_page(groups_page(0), PAGE_GROUPS);
-	for (uint64_t group = 0; group < im.g.groups; group++) {
-		add_page(summary_page(&im.g, group), PAGE_SUMMARY);
-		for (unsigned i = 1; i < group_zone_count(&im.g, group); i++)
-			add_zone(group_header_zone(&im.g, group) + i);
-	}
-	add_journal();
 }
 
 /* ---- reading everything -------------------------------------------------------------------------- */
@@ -427,23 +303,14 @@ static void make_image(void)
 	make_journal(p);
 	im.store = copy_of(p->e.store);
 	throw_away(p);
-	survey();
+	pieces_survey(im.store, &im.in_use);
 }
 
 /* ---- mutations that a disk makes --------------------------------------------------------------------- */
 
-static const char *piece_name(const struct piece_of_disk *x)
-{
-	static char text[100];
-
-	snprintf(text, sizeof text, "%s %" PRIu64 " at %" PRIu64, page_kind_name(x->kind), x->no,
-		 x->offset);
-	return text;
-}
-
 static struct piece_of_disk *piece_of_bit(uint64_t *bit)
 {
-	struct piece_of_disk *x = im.piece;
+	struct piece_of_disk *x = im.in_use.piece;
 
 	while (*bit >= x->length * 8)
 		*bit -= x++->length * 8;
@@ -453,13 +320,13 @@ static struct piece_of_disk *piece_of_bit(uint64_t *bit)
 /* The journal's last batch: the pieces of the journal come last. */
 static bool is_last(const struct piece_of_disk *x)
 {
-	return x->kind == PAGE_BATCH && x == &im.piece[im.n - 1];
+	return x->kind == PAGE_BATCH && x == &im.in_use.piece[im.in_use.n - 1];
 }
 
 /* Bits in an order that spreads any number of tries over all. */
 static uint64_t nth_bit(uint64_t n)
 {
-	return (n * UINT64_C(2654435761) + seed) % im.bits;
+	return (n * UINT64_C(2654435761) + seed) % im.in_use.bits;
 }
 
 static void flip(uint64_t n)
@@ -469,17 +336,17 @@ static void flip(uint64_t n)
 	uint8_t byte, was;
 	uint64_t found;
 
-	snprintf(report->what, sizeof report->what, "bit %" PRIu64 " of %s", bit, piece_name(x));
-	read_bytes(im.store, x->offset + bit / 8, &was, 1);
+	snprintf(report->what, sizeof report->what, "bit %" PRIu64 " of %s", bit, pieces_name(x));
+	pieces_read(im.store, x->offset + bit / 8, &was, 1);
 	byte = was ^ (uint8_t)(1u << bit % 8);
-	write_bytes(im.store, x->offset + bit / 8, &byte, 1);
+	pieces_write(im.store, x->offset + bit / 8, &byte, 1);
 	found = report->found;
 	judge(im.store, true, x->kind == PAGE_BATCH, is_last(x), n % 16 == 0);
 	if (every_bit && n % 16 != 0)
 		open_and_use(copy_of(im.store), COWBD_OPEN_READ_ONLY, true, x->kind == PAGE_BATCH);
 	report->silent += report->found == found;
 	report->silent_batch += report->found == found && is_last(x);
-	write_bytes(im.store, x->offset + bit / 8, &was, 1);
+	pieces_write(im.store, x->offset + bit / 8, &was, 1);
 }
 
 enum { PAGE_ZERO, PAGE_ONES, PAGE_OTHER_SLOT, PAGE_OLDER, PAGE_SWAP, PAGE_WAYS };
@@ -488,31 +355,32 @@ static void fill_of(const struct piece_of_disk *x, unsigned way, uint8_t *buf)
 {
 	memset(buf, way == PAGE_ONES ? 0xff : 0, x->length);
 	if (way == PAGE_OTHER_SLOT && x->kind != PAGE_BATCH)
-		read_bytes(im.store,
-			   page_offset(x->no, x->offset % ZONE_BYTES < SLOT_DISTANCE ? 1 : 0), buf,
-			   PAGE_BYTES);
+		pieces_read(im.store,
+			    page_offset(x->no, x->offset % ZONE_BYTES < SLOT_DISTANCE ? 1 : 0), buf,
+			    PAGE_BYTES);
 	if (way == PAGE_OLDER)
-		read_bytes(im.older, x->offset, buf, x->length);
+		pieces_read(im.older, x->offset, buf, x->length);
 }
 
 /* n: piece, way, and with whom it is swapped. */
 static void whole_page(uint64_t n)
 {
-	struct piece_of_disk *x = &im.piece[n / PAGE_WAYS % im.n], *y = &im.piece[chance(im.n)];
+	struct piece_of_disk *x = &im.in_use.piece[n / PAGE_WAYS % im.in_use.n],
+			     *y = &im.in_use.piece[chance(im.in_use.n)];
 	unsigned way = (unsigned)(n % PAGE_WAYS);
 	CLEANUP_FREE uint8_t *was = malloc(x->length), *now = malloc(x->length);
 	CLEANUP_FREE uint8_t *other = malloc(y->length);
 	struct store *s = copy_of(im.store);
 
-	snprintf(report->what, sizeof report->what, "way %u of %s", way, piece_name(x));
-	read_bytes(s, x->offset, was, x->length);
-	read_bytes(s, y->offset, other, y->length);
+	snprintf(report->what, sizeof report->what, "way %u of %s", way, pieces_name(x));
+	pieces_read(s, x->offset, was, x->length);
+	pieces_read(s, y->offset, other, y->length);
 	fill_of(x, way, now);
 	if (way == PAGE_SWAP) {
 		memcpy(now, other, MIN(x->length, y->length));
-		write_bytes(s, y->offset, was, MIN(x->length, y->length));
+		pieces_write(s, y->offset, was, MIN(x->length, y->length));
 	}
-	write_bytes(s, x->offset, now, x->length);
+	pieces_write(s, x->offset, now, x->length);
 	if (memcmp(was, now, x->length) != 0)
 		judge(s, true, x->kind == PAGE_BATCH || (way == PAGE_SWAP && y->kind == PAGE_BATCH),
 		      is_last(x) || (way == PAGE_SWAP && is_last(y)), true);
@@ -530,22 +398,22 @@ static void reseal(struct store *s, enum page_kind kind, uint64_t offset)
 	const struct disk_page *h = (void *)buf;
 	struct le32 slot;
 
-	read_bytes(s, offset, buf, sizeof buf);
-	page_seal(buf, kind, im.super.uuid, offset, get64(h->generation));
-	write_bytes(s, offset, buf, sizeof buf);
+	pieces_read(s, offset, buf, sizeof buf);
+	page_seal(buf, kind, im.in_use.super.uuid, offset, get64(h->generation));
+	pieces_write(s, offset, buf, sizeof buf);
 	if (kind == PAGE_SUPER)
 		return;
-	(void)slot_of(s, no, &place);
+	(void)pieces_slot(s, &im.in_use.g, no, &place);
 	slot = slot_make(which, get64(h->checksum));
-	write_bytes(s, place, &slot, sizeof slot);
+	pieces_write(s, place, &slot, sizeof slot);
 	if (place >= PAGE_BYTES) {
 		struct disk_page above;
 
-		read_bytes(s, round_down(place, PAGE_BYTES), &above, sizeof above);
+		pieces_read(s, round_down(place, PAGE_BYTES), &above, sizeof above);
 		reseal(s, (enum page_kind)get32(above.kind), round_down(place, PAGE_BYTES));
 		return;
 	}
-	write_bytes(s, page_offset(0, 1) + place, &slot, sizeof slot);
+	pieces_write(s, page_offset(0, 1) + place, &slot, sizeof slot);
 	reseal(s, PAGE_SUPER, 0);
 	reseal(s, PAGE_SUPER, page_offset(0, 1));
 }
@@ -553,7 +421,7 @@ static void reseal(struct store *s, enum page_kind kind, uint64_t offset)
 /* A number that may hurt: small, great, near what was there, or another thing of the pool. */
 static uint64_t nasty(uint64_t was)
 {
-	uint64_t page = im.piece[chance(im.n)].no;
+	uint64_t page = im.in_use.piece[chance(im.in_use.n)].no;
 
 	switch (chance(12)) {
 	case 0: return 0;
@@ -621,7 +489,7 @@ static unsigned choose_field(enum page_kind kind, unsigned *ret_bytes)
 static void agree(enum page_kind kind, uint8_t *buf)
 {
 	struct disk_zone *z = (void *)buf;
-	unsigned used = 0, n = get16(z->type) == ZONE_META ? ZONE_TWINS : im.g.zone_blocks;
+	unsigned used = 0, n = get16(z->type) == ZONE_META ? ZONE_TWINS : im.in_use.g.zone_blocks;
 
 	if (kind != PAGE_ZONE || chance(8) == 0)
 		return;
@@ -636,7 +504,7 @@ static void mutate_page(struct store *s, const struct piece_of_disk *x)
 	unsigned bytes, at;
 	uint64_t v;
 
-	read_bytes(s, x->offset, buf, sizeof buf);
+	pieces_read(s, x->offset, buf, sizeof buf);
 	for (uint64_t i = chance(3) + 1; i-- > 0;) {
 		at = choose_field(x->kind, &bytes);
 		at = MIN(at, PAGE_BYTES - bytes);
@@ -645,13 +513,13 @@ static void mutate_page(struct store *s, const struct piece_of_disk *x)
 		size_t len = strlen(report->what);
 
 		snprintf(report->what + len, sizeof report->what - len,
-			 "; %s byte %u (%u): %#" PRIx64, piece_name(x), at, bytes, v);
+			 "; %s byte %u (%u): %#" PRIx64, pieces_name(x), at, bytes, v);
 	}
 	agree(x->kind, buf);
-	write_bytes(s, x->offset, buf, sizeof buf);
+	pieces_write(s, x->offset, buf, sizeof buf);
 	if (x->kind == PAGE_SUPER) {
-		write_bytes(s, page_offset(0, 0), buf, sizeof buf);
-		write_bytes(s, page_offset(0, 1), buf, sizeof buf);
+		pieces_write(s, page_offset(0, 0), buf, sizeof buf);
+		pieces_write(s, page_offset(0, 1), buf, sizeof buf);
 		reseal(s, x->kind, page_offset(0, 0));
 		reseal(s, x->kind, page_offset(0, 1));
 	} else {
@@ -681,12 +549,12 @@ static void mutate_batches(struct store *s, size_t first)
 {
 	uint64_t chain = 0;
 
-	for (size_t i = first; i < im.n; i++) {
-		CLEANUP_FREE uint8_t *buf = malloc(im.piece[i].length);
+	for (size_t i = first; i < im.in_use.n; i++) {
+		CLEANUP_FREE uint8_t *buf = malloc(im.in_use.piece[i].length);
 		struct disk_batch *b = (void *)buf;
 		uint8_t *rec = buf + sizeof *b;
 
-		read_bytes(s, im.piece[i].offset, buf, im.piece[i].length);
+		pieces_read(s, im.in_use.piece[i].offset, buf, im.in_use.piece[i].length);
 		if (i == first) {
 			for (uint64_t k = chance(get32(b->records)); k-- > 0;)
 				rec += get16(((struct disk_record *)(void *)rec)->length);
@@ -695,9 +563,10 @@ static void mutate_batches(struct store *s, size_t first)
 			b->previous = put64(chain);
 		}
 		b->checksum = put64(0);
-		chain = checksum(buf, im.piece[i].length, page_seed(PAGE_BATCH, im.super.uuid));
+		chain = checksum(buf, im.in_use.piece[i].length,
+				 page_seed(PAGE_BATCH, im.in_use.super.uuid));
 		b->checksum = put64(chain);
-		write_bytes(s, im.piece[i].offset, buf, im.piece[i].length);
+		pieces_write(s, im.in_use.piece[i].offset, buf, im.in_use.piece[i].length);
 	}
 }
 
@@ -708,12 +577,12 @@ static void resealed(uint64_t n)
 	(void)n;
 	report->what[0] = '\0';
 	for (uint64_t i = chance(4) ? 1 : 1 + chance(4); i-- > 0;) {
-		size_t k = chance(im.n);
+		size_t k = chance(im.in_use.n);
 
-		if (im.piece[k].kind == PAGE_BATCH)
+		if (im.in_use.piece[k].kind == PAGE_BATCH)
 			mutate_batches(s, k);
 		else
-			mutate_page(s, &im.piece[k]);
+			mutate_page(s, &im.in_use.piece[k]);
 	}
 	judge(s, false, false, true, true);
 	store_close(s);
@@ -809,8 +678,8 @@ START_TEST(every_bit_that_flips_is_noticed)
 {
 	uint64_t n = env_number("COWBD_FLIPS", FLIPS);
 
-	printf("%zu pages and batches, %" PRIu64 " bits\n", im.n, im.bits);
-	run("flip", flip, n ? MIN(n, im.bits) : im.bits);
+	printf("%zu pages and batches, %" PRIu64 " bits\n", im.in_use.n, im.in_use.bits);
+	run("flip", flip, n ? MIN(n, im.in_use.bits) : im.in_use.bits);
 	/* of each bit of a page the checker says something; judge() has seen to it */
 	ck_assert_uint_eq(report->silent, report->silent_batch);
 	figure('+', report->tried,
@@ -824,7 +693,7 @@ END_TEST
 
 START_TEST(pages_that_are_of_another_place_or_time_are_noticed)
 {
-	run("page", whole_page, im.n * PAGE_WAYS);
+	run("page", whole_page, im.in_use.n * PAGE_WAYS);
 	figure('+', report->tried,
 	       "pages zeroed, all ones, swapped, older put back: named or as above");
 }
