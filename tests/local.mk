@@ -213,6 +213,7 @@ script_tests = \
 	tests/nbd/snapshot_read_only.sh \
 	tests/nbd/stop.sh \
 	tests/nbd/stuck_client.sh \
+	tests/nbd/takeover_abort.sh \
 	tests/nbd/two_connections.sh \
 	tests/nbd/unknown_export.sh \
 	tests/nbd/zero_and_trim.sh
