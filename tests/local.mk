@@ -221,19 +221,32 @@ script_tests = \
 # A virtual machine with Debian's kernel; a part of these is in make check.
 vm_tests = \
 	tests/vm/client.sh \
+	tests/vm/commands.sh \
+	tests/vm/daemon.sh \
 	tests/vm/guest_disk.sh \
 	tests/vm/hold.sh \
 	tests/vm/logwrites.sh \
 	tests/vm/mount.sh
+vm_long_tests = \
+	tests/vm/commands_long.sh \
+	tests/vm/kill_long.sh
 vm_guest = \
+	tests/vm/guest/bad_use.sh \
 	tests/vm/guest/disk.sh \
+	tests/vm/guest/freeze.sh \
+	tests/vm/guest/grow.sh \
 	tests/vm/guest/init \
 	tests/vm/guest/hold.sh \
+	tests/vm/guest/hold_rm.sh \
+	tests/vm/guest/kill.sh \
 	tests/vm/guest/lib.sh \
 	tests/vm/guest/logwrites.sh \
 	tests/vm/guest/mount.sh \
+	tests/vm/guest/rollback.sh \
 	tests/vm/guest/snapshots.sh \
-	tests/vm/guest/trim.sh
+	tests/vm/guest/takeover.sh \
+	tests/vm/guest/trim.sh \
+	tests/vm/guest/udev.sh
 
 EXTRA_DIST += $(script_tests) \
 	tests/unit/check_image.h \
@@ -254,6 +267,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/vm/initramfs \
 	$(vm_guest) \
 	$(vm_tests) \
+	$(vm_long_tests) \
 	tests/fuzz/admin.dict \
 	tests/fuzz/run.sh \
 	tests/fuzz/corpus
@@ -399,10 +413,19 @@ check-unit: $(unit_tests) $(tiny_tests)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) $(tiny_tests)'
 check-model: $(model_tests)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(model_tests)'
-# Twenty deaths of the daemon below each file system; some five minutes.
+# Twenty deaths of the daemon below each file system, on each path; some five minutes, ten for the kernel's.
+# Figures go to tests/reliability.json.
 check-attach-long: tests/attach/fswriter
-	COWBD_KILLS=20 TEST_TIMEOUT=1200 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/attach/kill.sh
-.PHONY: check-attach-long
+	rm -f kills.figures
+	COWBD_KILLS=20 KILL_REPORT='$(abs_builddir)/kills.figures' TEST_TIMEOUT=1200 \
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/attach/kill.sh
+	$(srcdir)/scripts/reliability note mounted <kills.figures
+check-qemu-long: $(test_tools)
+	rm -f kills.figures
+	COWBD_KILLS=20 KILL_REPORT='$(abs_builddir)/kills.figures' TEST_TIMEOUT=600 \
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/nbd/qemu_reconnect.sh
+	$(srcdir)/scripts/reliability note mounted <kills.figures
+.PHONY: check-attach-long check-qemu-long
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
@@ -439,9 +462,14 @@ soak-kill: all $(test_tools)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh tests/kill/repair.sh'
 	cat kill.figures kill.figures.repair | $(srcdir)/scripts/reliability note kill
 # Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
-check-vm: all tests/vm/writer tests/crash/logwrites
+check-vm: all-am tests/vm/writer tests/crash/logwrites
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'
-.PHONY: soak soak-crash check-unit check-model check-valgrind check-vm soak-kill
+check-vm-long: all-am tests/vm/writer
+	rm -f kills.figures
+	VM_ROUNDS=20 KILL_REPORT='$(abs_builddir)/kills.figures' TEST_TIMEOUT=1800 \
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/vm/guest_disk.sh $(vm_long_tests)'
+	$(srcdir)/scripts/reliability note mounted <kills.figures
+.PHONY: soak soak-crash check-unit check-model check-valgrind check-vm check-vm-long soak-kill
 
 clean-local:
 	rm -rf tests/vm/cache tests/vm/*.console

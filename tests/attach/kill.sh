@@ -49,6 +49,7 @@ one_fs() {
 	check_fs "$1" "$device"
 	cowbd detach last
 	cowbd rm last
+	kills_noted "$kills" "nbdfuse and a loop device, $1: kills with nothing lost"
 }
 
 for fs in ext4 xfs btrfs; do

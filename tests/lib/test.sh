@@ -97,3 +97,12 @@ wait_for() {
 		sleep 0.05
 	done
 }
+
+# kills_noted N WHAT: figures of a long test, for `scripts/reliability note mounted`, in $KILL_REPORT if that is set.
+kills_noted() {
+	[ -z "${KILL_REPORT:-}" ] || {
+		echo "# Kills of the daemon under load, seen by nobody above it (make check-vm-long check-attach-long check-qemu-long)"
+		echo "+ $1 $2"
+		echo "< 20 $2"
+	} >>"$KILL_REPORT"
+}

@@ -45,3 +45,4 @@ read a 0 6144 $((writes > 1000 ? ((writes - 1) / 1000 * 1000) % 249 + 2 : 2))
 END
 stop_server
 "$COWBD" check
+kills_noted "$kills" "qemu's NBD client: kills with nothing lost"

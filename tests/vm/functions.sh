@@ -66,11 +66,26 @@ vm_kernel() {
 	exec 8>&-
 }
 
+# vm_udev: prints the directory with Debian's udev in it, unpacked; nothing if that can't be had.
+vm_udev() {
+	exec 8>"$vm_cache/lock"
+	flock 8
+	if [ ! -e "$vm_cache/udev/done" ]; then
+		rm -rf "$vm_cache/udev"
+		mkdir "$vm_cache/udev"
+		(cd "$vm_cache/udev" && timeout 120 apt-get -qq download udev >/dev/null 2>&1 &&
+			dpkg-deb -x udev_*.deb . && rm -f udev_*.deb && touch done) || :
+	fi
+	[ ! -e "$vm_cache/udev/done" ] || echo "$vm_cache/udev"
+	exec 8>&-
+}
+
 # vm_boot NAME...: starts the guest in the background; $vm_pid.  Names go to its kernel's command line.
-# $vm_disks: more arguments of qemu.
+# $vm_disks: more arguments of qemu.  $vm_udev: not empty, Debian's udev is in the guest.  $vm_timeout: seconds that
+# each scenario may take.
 vm_boot() {
 	vm_kernel
-	"$top_srcdir/tests/vm/initramfs" "$vm_kernel_dir" "$TEST_DIR/initramfs" ||
+	"$top_srcdir/tests/vm/initramfs" "$vm_kernel_dir" "$TEST_DIR/initramfs" "${vm_udev:+$(vm_udev)}" ||
 		fail "there is no initramfs"
 	truncate -s 8G "$TEST_DIR/vda"
 	mke2fs -q -t ext4 -E lazy_itable_init=1,nodiscard -O ^has_journal "$TEST_DIR/vda"
@@ -78,7 +93,7 @@ vm_boot() {
 	qemu-system-x86_64 -machine pc -accel tcg,thread=multi -cpu max -smp "$vm_cpus" -m "$vm_memory" \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$vm_console" \
 		-kernel "$vm_kernel_dir"/boot/vmlinuz-* -initrd "$TEST_DIR/initramfs" \
-		-append "${COWBD_VM_TRACE:+TRACE=yes} console=ttyS0 loglevel=4 rdinit=/init panic=-1 mitigations=off -- $*" \
+		-append "${COWBD_VM_TRACE:+TRACE=yes} ${vm_timeout:+GUEST_TIMEOUT=$vm_timeout} console=ttyS0 loglevel=4 rdinit=/init panic=-1 mitigations=off -- $*" \
 		-drive "file=$TEST_DIR/vda,format=raw,if=none,id=vda,cache=unsafe,discard=unmap" \
 		-device virtio-blk-pci,drive=vda \
 		-netdev user,id=net -device virtio-net-pci,netdev=net,romfile= \
@@ -100,6 +115,9 @@ vm_end() {
 	wait "$vm_pid" || echo "qemu ended with status $?"
 	vm_pid=
 	tr -d "\r" <"$vm_console" | sed -n "/^@@ begin/,\$p"
+	tr -d "\r" <"$vm_console" | sed -n 's/^+ //p' | while read -r vm_n vm_what; do
+		kills_noted "$vm_n" "$vm_what"
+	done
 	vm_bad=
 	vm_passed=0
 	for vm_name in "$@"; do

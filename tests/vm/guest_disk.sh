@@ -40,3 +40,4 @@ vm_end "disk:$seconds"
 [ "$n" -eq "$rounds" ]
 "$COWBD" stop --force
 "$COWBD" check
+kills_noted "$n" "qemu's NBD client, a guest's disk: kills with nothing lost"

@@ -22,7 +22,8 @@
  * begun, and *every* slot holds exactly what the first N writes left there.  With one state, of a writer
  * that has ended, PATH must hold all that was acknowledged, and nothing but what was begun.
  *
- * write on a STATE that exists goes on where it ended; a write that had begun is done again.
+ * write on a STATE that exists goes on where it ended; a write that had begun is done again.  At its end it says how
+ * many there were, and how long the longest took.
  * Exit status: 0, 1 an I/O error or something that isn't as it must be (one line says what), 64 usage.
  */
 #include <dirent.h>
@@ -74,6 +75,7 @@ static struct {
 } job;
 
 static atomic_bool stop, failed;
+static _Atomic uint64_t longest_ms;
 
 static int PRINTF(1, 2) complain(const char *format, ...)
 {
@@ -193,12 +195,28 @@ static bool is_over(uint64_t written)
 	       (job.seconds && time(NULL) - job.begin >= (time_t)job.seconds);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void note_longest(uint64_t ms)
+{
+	uint64_t seen = longest_ms;
+
+	while (seen < ms && !atomic_compare_exchange_weak(&longest_ms, &seen, ms))
+		;
+}
+
 static void write_slots(unsigned thread, int fd, void *buf)
 {
 	struct progress *p = &job.state->of[thread];
 
 	for (uint64_t written = 0; !is_over(written); written++) {
-		uint64_t n = p->done + 1;
+		uint64_t n = p->done + 1, began = now_ms();
 		uint32_t slot = slot_of(job.state, thread, n);
 		size_t len = make_slot(job.state, thread, n, buf);
 
@@ -210,6 +228,7 @@ static void write_slots(unsigned thread, int fd, void *buf)
 			return;
 		}
 		p->done = n;
+		note_longest(now_ms() - began);
 		if (job.pause_us)
 			usleep(job.pause_us);
 	}
@@ -256,7 +275,8 @@ static int run_threads(void)
 		pthread_join(threads[--n], NULL);
 	for (unsigned i = 0; i < job.state->threads; i++)
 		after += job.state->of[i].done;
-	printf("writer: %" PRIu64 " writes\n", after - before);
+	printf("writer: %" PRIu64 " writes, the longest %" PRIu64 " ms\n", after - before,
+	       (uint64_t)longest_ms);
 	return failed ? 1 : 0;
 }
 

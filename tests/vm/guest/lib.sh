@@ -68,6 +68,7 @@ serve() {
 
 # kill_daemon: as a crash would.
 kill_daemon() {
+	[ -n "$daemon" ] || return 0
 	kill -9 "$daemon"
 	while [ -d "/proc/$daemon" ]; do :; done
 }
