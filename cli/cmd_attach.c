@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mounts.h"
 #include "parts.h"
 
 #define CONNECTIONS 1 /* see attach_nbd.c */
+#define GONE_SECONDS 10
 
 static int parse_via(const struct call *c, enum via *ret)
 {
@@ -149,6 +151,37 @@ static int find_by_name(const struct call *c, struct attachment *ret)
 	return status;
 }
 
+static bool is_served(const char *uuid)
+{
+	struct session s;
+	bool served = session_find_uuid(uuid, &s) == DONE;
+
+	(void)session_close(&s, DONE);
+	return served;
+}
+
+/* Without its daemon nothing that is cached can be written, and closing the device would wait for that, as long as
+ * its I/O does. */
+static int detach_unserved(const struct call *c, const struct attachment *at)
+{
+	char use[1024];
+
+	if (!c->opt[OPT_FORCE])
+		return complain("can't detach %s: its pool is not served, so that what was written "
+				"last can't get there: `cowbd serve` it first, or lose that with "
+				"--force",
+				at->device);
+	describe_use(at, use, sizeof use);
+	if (use[0])
+		return complain("can't detach %s: %s: `umount` that first", at->device, use);
+	(void)cut_device(at);
+	return wait_detached(at, GONE_SECONDS)
+		       ? DONE
+		       : complain("%s: a program has it still open: it is detached when that one "
+				  "closes it",
+				  at->device);
+}
+
 int cmd_detach(const struct call *c)
 {
 	const char *what = c->words[0];
@@ -166,5 +199,7 @@ int cmd_detach(const struct call *c)
 		status = complain("%s is not attached by cowbd", what);
 	if (!status)
 		status = attach_lock(&lock);
-	return status ? status : detach_device(&at);
+	if (status)
+		return status;
+	return is_served(at.uuid) ? detach_device(&at) : detach_unserved(c, &at);
 }

@@ -541,7 +541,19 @@ static int run_foreground(struct serve *v)
 	return become_nbdkit(v);
 }
 
-/* The last line that the daemon wrote, without nbdkit's "nbdkit: error:" before it. */
+/* The last error that nbdkit told: what it says of its own use comes after it. */
+static char *last_error(char *text)
+{
+	char *found = NULL;
+
+	for (char *at = text; (at = strstr(at, "nbdkit: error: ")); at++)
+		found = at;
+	if (found)
+		found[strcspn(found, "\n")] = '\0';
+	return found;
+}
+
+/* That, or the last line that the daemon wrote, without nbdkit's "nbdkit: error:" before it. */
 static int complain_log(const struct serve *v)
 {
 	SCOPED_FD int fd = open(v->log, O_RDONLY | O_CLOEXEC);
@@ -556,8 +568,11 @@ static int complain_log(const struct serve *v)
 	text[n] = '\0';
 	while (n > 0 && text[n - 1] == '\n')
 		text[--n] = '\0';
-	line = strrchr(text, '\n');
-	line = line ? line + 1 : text;
+	line = last_error(text);
+	if (!line) {
+		line = strrchr(text, '\n');
+		line = line ? line + 1 : text;
+	}
 	while ((cut = strstr(line, "error: ")))
 		line = cut + strlen("error: ");
 	return complain("%s", line);

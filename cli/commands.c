@@ -125,6 +125,7 @@ OPTIONS_OF(rollback, {OPT_UNDO, "take a volume back to where it was before its l
 	   {OPT_DISCARD, "keep nothing of the state left behind"},
 	   {OPT_REMOUNT, "unmount and detach it, roll back, attach and mount it again"},
 	   {OPT_FORCE, "though clients are attached; they are cut off first"});
+OPTIONS_OF(detach, {OPT_FORCE, "though its pool is not served; what was written last is lost"});
 OPTIONS_OF(check, {OPT_REPAIR, "mend what can be mended, and list what is lost"},
 	   {OPT_DRY_RUN, "with --repair: only say what it would do"});
 OPTIONS_OF(import, {OPT_FORMAT, "raw, qcow2, vmdk, vdi, vhdx, gz or xz, instead of looking"},
@@ -190,7 +191,7 @@ const struct command commands[] = {
 	 cmd_export, export_options, false},
 	{"attach", NULL, "NAME", 1, 1, "make a volume or snapshot a block device", cmd_attach,
 	 attach_options, false},
-	{"detach", NULL, "NAME|DEVICE", 1, 1, "end that", cmd_detach, no_options, false},
+	{"detach", NULL, "NAME|DEVICE", 1, 1, "end that", cmd_detach, detach_options, false},
 	{"mount", NULL, "NAME[:PARTITION] DIR", 2, 2,
 	 "mount what is on a volume, or on a throw-away clone of a snapshot", cmd_mount,
 	 mount_options, false},

@@ -161,7 +161,11 @@ int filelock_busy(const char *path, enum filelock_part part)
 	if (h.pid == (long)getpid())
 		return fail(-EBUSY, "%s is already open in this process (%ld)", path, h.pid);
 	if (h.pid)
-		return fail(-EBUSY, "%s is in use by process %ld (%s)", path, h.pid, h.name);
+		return fail(
+			-EBUSY,
+			"%s is in use by process %ld (%s): end it first; if it serves the pool, "
+			"COWBD_RUNDIR says where it is found",
+			path, h.pid, h.name);
 	return fail(-EBUSY,
 		    "%s is in use (by whom can't be seen from here: another user's process, "
 		    "a mount, or writes of a killed process that are still under way)",

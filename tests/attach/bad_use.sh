@@ -94,4 +94,12 @@ if command -v setpriv >/dev/null; then
 	done
 fi
 wait_for 10 nothing_attached
-cowbd stop
+
+# a pool that is not served any more: said at once, and not waited for
+device=$(cowbd attach vol --via fuse)
+dd if=/dev/zero of="$device" bs=1M count=1 status=none
+cowbd stop --force
+expect 1 "$COWBD" detach "$device"
+says "can't detach $device: its pool is not served.*--force"
+cowbd detach "$device" --force
+wait_for 10 nothing_attached

@@ -14,3 +14,8 @@ kill -0 "$(field json pid)" || fail "it ended with its parent"
 same "$(server_pid)" "$(field json pid)"
 cowbd stop --json >json
 json_ok json
+
+# one that can't load the plugin: its error, not what it says of its own use after it
+echo 'no library' >nolib.so
+COWBD_PLUGIN=$TEST_DIR/nolib.so expect 1 "$COWBD" serve --daemon
+says 'nolib.so'
