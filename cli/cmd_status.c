@@ -64,6 +64,7 @@ static void print_counters(json_t *ok)
 		{"  copied nothing", "faults_no_copy"},
 		{"  bytes copied", "bytes_copied"},
 		{"in-place writes", "in_place_writes"},
+		{"blocks put in order", "blocks_moved"},
 		{"map pages copied", "map_pages_copied"},
 		{"commits", "commits"},
 		{"checkpoints", "checkpoints"},

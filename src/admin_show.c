@@ -163,6 +163,7 @@ static json_t *counters_json(const struct cowbd_pool_info *i)
 		COUNTER(faults_no_copy),
 		COUNTER(bytes_copied),
 		COUNTER(in_place_writes),
+		COUNTER(blocks_moved),
 		COUNTER(map_pages_copied),
 		COUNTER(commits),
 		COUNTER(checkpoints),

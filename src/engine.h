@@ -64,9 +64,9 @@ void dirty_clear(struct dirty *d);
 
 /* Since open.  Any thread, relaxed. */
 struct engine_stats {
-	_Atomic uint64_t faults, faults_no_copy, bytes_copied, in_place_writes, map_pages_copied,
-		commits, checkpoints, journal_bytes, blocks_reclaimed, replayed_journal,
-		replayed_tail, zones_given_back;
+	_Atomic uint64_t faults, faults_no_copy, bytes_copied, in_place_writes, blocks_moved,
+		map_pages_copied, commits, checkpoints, journal_bytes, blocks_reclaimed,
+		replayed_journal, replayed_tail, zones_given_back;
 };
 #define STAT_ADD(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
 

@@ -59,6 +59,21 @@ static int old_block(struct engine *e, const struct object *o, uint64_t block, u
 	return r;
 }
 
+/* The same for whole blocks that are to be moved: all of them, or none (f->n == 0).  Lock exclusive. */
+REQUIRES(metadata_lock) static int check_and_take_run(struct fault *f)
+{
+	const struct piece *p = f->p;
+	struct engine *e = p->e;
+	int r = map_prepare(e, &p->o->map, f->first);
+
+	f->n = 0;
+	f->shared = piece_blocks(p);
+	f->old_head = f->old_tail = 0; /* nothing is left over */
+	return r < 0 ? r
+		     : space_take_run(e->space, &p->o->io->runs, piece_blocks(p), &f->physical,
+				      &f->n);
+}
+
 /* Check and allocate.  f->n == 0: the first block turned out to be the volume's own.  Lock exclusive. */
 REQUIRES(metadata_lock) static int check_and_allocate(struct fault *f)
 {
@@ -68,8 +83,11 @@ REQUIRES(metadata_lock) static int check_and_allocate(struct fault *f)
 	int r;
 
 	f->first = piece_first(p);
-	if ((r = volume_reaches(e, p->o, p->offset + p->len)) < 0 ||
-	    (r = map_own(e, &p->o->map, f->first, (unsigned)piece_blocks(p))) < 0 ||
+	if ((r = volume_reaches(e, p->o, p->offset + p->len)) < 0)
+		return r;
+	if (p->scattered)
+		return check_and_take_run(f);
+	if ((r = map_own(e, &p->o->map, f->first, (unsigned)piece_blocks(p))) < 0 ||
 	    (r = survey(e, p->o, f, piece_blocks(p))) < 0 || f->n == 0)
 		return r;
 	/* the map's pages come first: without them nothing is claimed */
@@ -182,6 +200,10 @@ static void account(const struct fault *f)
 	struct engine_stats *s = &f->p->e->stats;
 	uint64_t partial = 0;
 
+	if (f->p->scattered) {
+		STAT_ADD(s->blocks_moved, f->n);
+		return;
+	}
 	if (f->copied)
 		partial = f->n > 1 && f->from > f->first * f->p->e->geo.block_bytes &&
 					  f->old_head &&
@@ -205,22 +227,38 @@ static void give_up(struct fault *f)
 	metalock_drop(&e->lock);
 }
 
-int write_fault(struct piece *p, uint64_t *ret_done)
+static int begin_fault(struct fault *f)
 {
-	struct engine *e = p->e;
-	struct fault f = {.p = p};
+	struct engine *e = f->p->e;
 	int r;
 
 	do {
 		metalock_exclusive(&e->lock);
-		r = check_and_allocate(&f);
+		r = check_and_allocate(f);
 		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+	return r;
+}
+
+int write_fault(struct piece *p, uint64_t *ret_done)
+{
+	struct engine *e = p->e;
+	struct fault f = {.p = p};
+	int r = begin_fault(&f);
+
+	if (r == 0)
+		atomic_store_explicit(&p->o->io->faulting, f.n != 0 && !p->scattered,
+				      memory_order_relaxed);
+	if (r == 0 && f.n == 0 && !p->scattered) {
+		r = write_in_place(p, true, ret_done);
+		if (r < 0 || !p->scattered)
+			return r;
+		r = begin_fault(&f);
+	}
+	if (p->scattered && (r == -ENOSPC || (r == 0 && f.n == 0)))
+		return write_in_place(p, false, ret_done);
 	if (r < 0)
 		return r;
-	atomic_store_explicit(&p->o->io->faulting, f.n != 0, memory_order_relaxed);
-	if (f.n == 0)
-		return write_in_place(p, ret_done);
 	r = copy_and_write(&f);
 	while (r == 0) {
 		metalock_exclusive(&e->lock);

@@ -346,6 +346,7 @@ static void fill_stats(const struct engine *e, struct cowbd_pool_info *i)
 	i->faults_no_copy = s->faults_no_copy;
 	i->bytes_copied = s->bytes_copied;
 	i->in_place_writes = s->in_place_writes;
+	i->blocks_moved = s->blocks_moved;
 	i->map_pages_copied = s->map_pages_copied;
 	i->commits = s->commits;
 	i->checkpoints = s->checkpoints;

@@ -147,6 +147,10 @@ bool space_sums_room(const struct space *s);
 /* Claims a run of 1 .. want blocks.  -EAGAIN, or -ENOSPC: nothing free now. */
 int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
 		      uint64_t *ret_n) REQUIRES(metadata_lock) MUST_CHECK;
+/* Claims a run of exactly want blocks (of one zone at most) in zones that were free, if there is room to spare: else
+ * *ret_n is 0.  -EAGAIN; -ENOSPC of engine_need is no more than "none". */
+int space_take_run(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
+		   uint64_t *ret_n) REQUIRES(metadata_lock) MUST_CHECK;
 /* Claims a page. */
 int space_take_page(struct space *s, uint64_t *ret_page) REQUIRES(metadata_lock) MUST_CHECK;
 

@@ -7,6 +7,14 @@
 #include <stdio.h>
 
 #define SEGMENTS 64u
+/* so many segments, on average shorter than this, are scattered */
+#ifdef COWBD_TINY
+#define SCATTERED 2u
+#define SCATTERED_BYTES 8192u
+#else
+#define SCATTERED 8u
+#define SCATTERED_BYTES 16384u
+#endif
 
 /* ---- life ------------------------------------------------------------------------------ */
 
@@ -38,8 +46,10 @@ void volume_free(struct volume *v)
 
 void volume_idle(struct engine *e, struct object *o)
 {
-	if (o->io)
-		space_cursor_end(e->space, &o->io->cursor);
+	if (!o->io)
+		return;
+	space_cursor_end(e->space, &o->io->cursor);
+	space_cursor_end(e->space, &o->io->runs);
 }
 
 void volume_dirtied(struct engine *e, struct volume *v, uint64_t physical, uint64_t n)
@@ -213,7 +223,15 @@ int volume_read(struct catalog *c, struct object *o, void *buf, uint64_t len, ui
 
 /* ---- write ----------------------------------------------------------------------------------------- */
 
-int write_in_place(const struct piece *p, uint64_t *ret_done)
+/* Is a piece that begins with these segments, of bytes in all, better moved? [VOLUME-5] */
+static bool is_scattered(const struct piece *p, unsigned n, uint64_t bytes)
+{
+	uint64_t unit = p->e->geo.block_bytes;
+
+	return n >= SCATTERED && n * SCATTERED_BYTES > bytes && (p->offset | p->len) % unit == 0;
+}
+
+int write_in_place(struct piece *p, bool may_move, uint64_t *ret_done)
 {
 	struct engine *e = p->e;
 	struct segment seg[SEGMENTS];
@@ -222,6 +240,11 @@ int write_in_place(const struct piece *p, uint64_t *ret_done)
 
 	if (r < 0 || n == 0)
 		return r;
+	p->scattered = may_move && is_scattered(p, n, *ret_done);
+	if (p->scattered) {
+		*ret_done = 0;
+		return 0;
+	}
 	/* store_submit doesn't change what it writes; the interface is struct iovec's */
 	r = submit(e, STORE_WRITE, seg, n, (uint8_t *)(uintptr_t)p->buf);
 	if (r < 0)
@@ -246,10 +269,11 @@ static int write_prefix(struct piece *p, uint64_t *ret_done)
 	int r = 0;
 
 	*ret_done = 0;
+	p->scattered = false;
 	if (aligned(e, p->offset, p->len) &&
 	    !atomic_load_explicit(&p->o->io->faulting, memory_order_relaxed)) {
 		rangelock_hold(ranges, &hold, first, end, false); /* [VOLUME-2] */
-		r = write_in_place(p, ret_done);
+		r = write_in_place(p, true, ret_done);
 		rangelock_drop(ranges, &hold);
 	}
 	if (r == 0 && *ret_done == 0) {

@@ -20,6 +20,9 @@
  *   [VOLUME-3] Every request runs in an epoch from before it looks at the map to its end.
  *   [VOLUME-4] A write that finds no space gives up its epoch, locks and claims before it waits
  *              (hold.h), and then starts over: it has not begun.
+ *   [VOLUME-5] A write that covers many whole blocks of the volume's own, scattered over the pool, may go to a run of new
+ *              ones by the same steps as a fault (it is *moved*): then this and later ones are one I/O.  Only while there is
+ *              room to spare (space_take_run): it is never waited for.
  *
  * Thread rule: any.
  */
@@ -34,6 +37,7 @@
 struct volume {
 	struct rangelock ranges;
 	struct space_cursor cursor; /* under e->lock */
+	struct space_cursor runs;   /* the same, for what is to lie side by side */
 	pthread_mutex_t dirty_lock;
 	struct dirty dirty;        /* zones written in place since the last flush; dirty_lock */
 	uint64_t round;            /* commit that took the last dirty zones; dirty_lock */
@@ -85,6 +89,7 @@ struct piece {
 	const uint8_t *buf;   /* of a write */
 	uint64_t offset, len; /* bytes of the volume */
 	unsigned pause_us;    /* out: to wait when it's done and nothing is held */
+	bool scattered;       /* out of write_in_place: better moved than written in place */
 };
 
 static inline uint64_t piece_first(const struct piece *p)
@@ -99,10 +104,10 @@ static inline uint64_t piece_blocks(const struct piece *p)
 }
 
 /* Writes a prefix of the piece in place; *ret_done bytes, 0: its first block isn't the volume's
- * own.  Blocks held (exclusively if !aligned), in an epoch. */
-int write_in_place(const struct piece *p, uint64_t *ret_done) MUST_CHECK;
+ * own, or (may_move) the piece is scattered.  Blocks held (exclusively if !aligned), in an epoch. */
+int write_in_place(struct piece *p, bool may_move, uint64_t *ret_done) MUST_CHECK;
 
-/* Writes a prefix of the piece by a fault.  Blocks held exclusively, in an epoch. -ENOSPC. */
+/* Writes a prefix of the piece by a fault, or moves it [VOLUME-5].  Blocks held exclusively, in an epoch. -ENOSPC. */
 int write_fault(struct piece *p, uint64_t *ret_done) MUST_CHECK;
 
 /* The blocks of zones of [physical, physical + n) were written in place. */

@@ -440,6 +440,57 @@ int space_take_blocks(struct space *s, struct space_cursor *c, uint64_t want, ui
 	return 0;
 }
 
+/* Is there so much room that data may move for the sake of order?  A quarter of the zones is free, and no more than as
+ * much again as is used lies free in zones of data, which the host can't have back. */
+static bool room_to_spare(const struct space *s)
+{
+	struct space_info info;
+
+	if (s->host_refused || now_ns() <= s->host_full_until)
+		return false;
+	space_get_info(s, &info);
+#ifdef COWBD_TINY /* its pools are a few zones */
+	return info.free_zones > info.reserve_zones;
+#endif
+	return info.free_zones > info.zones / 4 + info.reserve_zones &&
+	       info.data_zones * s->geo->zone_blocks < 2 * info.used_blocks + s->geo->zone_blocks;
+}
+
+/* Has the active zone want free units side by side, from where it is on? */
+static bool has_run(struct active_zone *a, uint64_t want)
+{
+	unsigned n = 0;
+
+	for (unsigned i = a->at; i < a->units && n < want; i++) {
+		n = bit(a, i) ? 0 : n + 1;
+		if (n == want)
+			a->at = i + 1 - n;
+	}
+	return n == want;
+}
+
+int space_take_run(struct space *s, struct space_cursor *c, uint64_t want, uint64_t *ret_first,
+		   uint64_t *ret_n)
+{
+	uint64_t unit;
+	int r;
+
+	*ret_n = 0;
+	if (!c->zone || !has_run(c->zone, want)) {
+		cursor_set(s, c, NULL);
+		if (want > s->geo->zone_blocks || !room_to_spare(s))
+			return 0;
+		if (s->nready_data == 0)
+			return need_more(NEED_DATA_ZONE);
+		if ((r = open_ready(s, c, false)) < 0)
+			return r;
+	}
+	claim_run(s, c->zone, want, &unit, ret_n);
+	assert(*ret_n == want);
+	*ret_first = unit / ZONE_UNITS_MAX * s->geo->zone_blocks + unit % ZONE_UNITS_MAX;
+	return 0;
+}
+
 REQUIRES_SHARED(metadata_lock) static int open_meta_zone(struct space *s)
 {
 	int r = reuse_zone(s, &s->meta_cursor, ZONE_META, 1);

@@ -770,6 +770,41 @@ static int grown_and_cut(struct run *r)
 	return do_flush(r, a);
 }
 
+/* ---- moving --------------------------------------------------------------------------------------- */
+
+/* Large writes put scattered blocks side by side; another volume takes their old places as soon as it may.
+ * Between the writes: nothing, a snapshot, a flush, a checkpoint. */
+static int scattered_and_moved(struct run *r)
+{
+	struct subject *a, *b, *s;
+	uint64_t moved = r->p->e.stats.blocks_moved;
+
+	TRY(full_volume(r, 16, &a));
+	TRY(snapshot_one(r, a, 0, &s));
+	for (unsigned i = 0; i < 16; i++) /* first writes, in an order that scatters them */
+		TRY(do_write(r, a, i * 5 % 16 * r->per, r->per, 0));
+	TRY(do_remove(r, s, 0));
+	TRY(do_commit(r));
+	TRY(do_reclaim(r));
+	TRY(do_checkpoint(r));
+	look_from_here(r);
+	TRY(do_write(r, a, 0, 8 * r->per, 0));
+	if (variant_of(r) == 1)
+		TRY(snapshot_one(r, a, COWBD_NO_WAIT, &s));
+	else if (variant_of(r) == 2)
+		TRY(do_flush(r, a));
+	else if (variant_of(r) == 3)
+		TRY(do_checkpoint(r));
+	TRY(do_write(r, a, 6 * r->per, 10 * r->per, 0));
+	if (r->p->e.stats.blocks_moved == moved)
+		return fail(-EINVAL, "nothing was moved");
+	TRY(full_volume(r, 24, &b));
+	TRY(do_write(r, a, 0, 2 * r->per, 0));
+	TRY(do_commit(r));
+	TRY(do_write(r, b, 0, 24 * r->per, 0));
+	return do_flush(r, a);
+}
+
 const struct directed directed_scripts[] = {
 	{"journal-wraps-in-a-group", 4096, 14, 4, 0, journal_wraps_in_a_group, NULL},
 	{"journal-is-full", 4096, 14, 1, 0, journal_is_full, NULL},
@@ -801,6 +836,7 @@ const struct directed directed_scripts[] = {
 	{"slow-reader-and-reuse", 8192, 14, 1, 0, slow_reader_and_reuse, NULL},
 	{"data-becomes-metadata", 16384, 26, 1, 0, data_becomes_metadata, NULL},
 	{"grown-and-cut", 8192, 12, 2, 0, grown_and_cut, NULL},
+	{"scattered-and-moved", 4096, 30, 4, 0, scattered_and_moved, NULL},
 	{NULL, 0, 0, 0, 0, NULL, NULL},
 };
 

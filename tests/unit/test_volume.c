@@ -131,6 +131,110 @@ START_TEST(what_a_write_leaves_over_of_an_unmapped_block_is_zero)
 }
 END_TEST
 
+/* ---- moving ---------------------------------------------------------------------------- */
+
+/* A volume whose first MIB holds 1 in blocks scattered over the pool, and no snapshot. */
+static struct cowbd_client *scattered_volume(struct cowbd_pool *p, bool cut_off)
+{
+	struct cowbd_client *c = make_volume(p, "v", 4 * MIB);
+
+	write_fill(c, 0, MIB, 9);
+	ck_assert_ok(snapshot(p, "v@s"));
+	for (unsigned i = 0; i < 256; i++) /* 101 and 256 have no common divisor */
+		write_fill(c, i * 101 % 256 * 4096, 4096, 1);
+	if (cut_off) {
+		ck_assert_ok(cowbd_remove(p, (const char *[]){"v@s"}, 1, 0));
+		ck_assert_ok(cowbd_reclaim_wait(p));
+	}
+	(void)since(p);
+	return c;
+}
+
+START_TEST(a_large_write_puts_scattered_blocks_side_by_side)
+{
+	struct cowbd_pool *p = make_pool(POOL, 4096);
+	struct cowbd_client *c = scattered_volume(p, true);
+	uint64_t used = info(p).used_blocks;
+	struct faults f;
+
+	write_fill(c, 128 << 10, 256 << 10, 2);
+	f = since(p);
+	ck_assert_uint_eq(f.faults, 0);
+	ck_assert_uint_eq(f.in_place, 0);
+	ck_assert_uint_eq(info(p).blocks_moved, 64);
+	write_fill(c, 128 << 10, 256 << 10, 3); /* now they are */
+	f = since(p);
+	ck_assert_uint_eq(f.in_place, 1);
+	ck_assert_uint_eq(info(p).blocks_moved, 64);
+	ck_assert(holds(c, 0, 128 << 10, 1));
+	ck_assert(holds(c, 128 << 10, 256 << 10, 3));
+	ck_assert(holds(c, 384 << 10, 640 << 10, 1));
+	ck_assert_ok(cowbd_flush(c)); /* then the old places are free */
+	ck_assert_uint_eq(info(p).used_blocks, used);
+	cowbd_client_close(c);
+	check_and_close(p);
+}
+END_TEST
+
+START_TEST(what_is_small_or_not_of_whole_blocks_stays_where_it_is)
+{
+	struct cowbd_pool *p = make_pool(POOL, 4096);
+	struct cowbd_client *c = scattered_volume(p, true);
+
+	write_fill(c, 0, 7 * 4096, 2);
+	write_fill(c, 65536 + 512, 65536, 3);
+	write_fill(c, 262144, 65536 - 512, 4);
+	ck_assert_uint_eq(since(p).faults, 0);
+	ck_assert_uint_eq(info(p).blocks_moved, 0);
+	ck_assert(holds(c, 0, 7 * 4096, 2));
+	ck_assert(holds(c, 65536, 512, 1));
+	ck_assert(holds(c, 65536 + 512, 65536, 3));
+	ck_assert(holds(c, 262144, 65536 - 512, 4));
+	ck_assert(holds(c, 262144 + 65536 - 512, 512, 1));
+	cowbd_client_close(c);
+	check_and_close(p);
+}
+END_TEST
+
+/* Nothing is put in order at the price of the room that others need. */
+START_TEST(in_a_pool_that_is_filling_up_nothing_moves)
+{
+	struct cowbd_pool *p = make_pool(POOL, 4096);
+	struct cowbd_client *c = scattered_volume(p, true);
+	struct cowbd_client *d = make_volume(p, "d", 64 * MIB);
+	uint64_t blocks;
+
+	for (blocks = 0; info(p).free_bytes > POOL / 4; blocks += 256)
+		write_fill(d, blocks * 4096, MIB, 5);
+	write_fill(c, 0, MIB, 2);
+	ck_assert_uint_eq(info(p).blocks_moved, 0);
+	ck_assert(holds(c, 0, MIB, 2));
+	ck_assert(holds(d, 0, blocks * 4096, 5));
+	cowbd_client_close(c);
+	cowbd_client_close(d);
+	check_and_close(p);
+}
+END_TEST
+
+START_TEST(what_was_moved_leaves_a_later_snapshot_alone)
+{
+	struct cowbd_pool *p = make_pool(POOL, 4096);
+	struct cowbd_client *c = scattered_volume(p, true);
+
+	write_fill(c, 0, MIB / 2, 2);
+	ck_assert_uint_eq(info(p).blocks_moved, 128);
+	ck_assert_ok(snapshot(p, "v@t"));
+	write_fill(c, 0, MIB, 3);
+	ck_assert_uint_eq(info(p).blocks_moved, 128);
+	ck_assert_uint_eq(since(p).faults, 256);
+	ck_assert(object_holds(p, "v@t", 0, MIB / 2, 2));
+	ck_assert(object_holds(p, "v@t", MIB / 2, MIB / 2, 1));
+	ck_assert(holds(c, 0, MIB, 3));
+	cowbd_client_close(c);
+	check_and_close(p);
+}
+END_TEST
+
 static int note_extent(void *opaque, uint64_t offset, uint64_t length, char kind)
 {
 	uint64_t *seen = opaque;
@@ -517,6 +621,10 @@ int main(void)
 	tcase_add_test(t, half_a_block_overwritten_copies_its_head_and_tail_alone);
 	tcase_add_test(t, a_fault_over_several_blocks_copies_the_outer_ends);
 	tcase_add_test(t, what_a_write_leaves_over_of_an_unmapped_block_is_zero);
+	tcase_add_test(t, a_large_write_puts_scattered_blocks_side_by_side);
+	tcase_add_test(t, what_is_small_or_not_of_whole_blocks_stays_where_it_is);
+	tcase_add_test(t, in_a_pool_that_is_filling_up_nothing_moves);
+	tcase_add_test(t, what_was_moved_leaves_a_later_snapshot_alone);
 	tcase_add_test(t, a_fault_touches_nothing_else_of_the_volume);
 	tcase_add_test(t, a_block_is_written_in_place_again_when_its_snapshot_has_gone);
 	tcase_add_test(t, nobody_becomes_a_sole_owner_by_a_volatile_record);
