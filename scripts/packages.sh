@@ -11,7 +11,7 @@ packages_build="
 	systemtap-sdt-dev"
 packages_quickstart="nbdkit libnbd-bin nbd-client fuse3 e2fsprogs mount util-linux"
 packages_test="clang libclang-rt-dev clang-format gcovr valgrind shellcheck binutils fio qemu-utils procps xz-utils git jq
-	qemu-system-x86 busybox-static cpio kmod xfsprogs btrfs-progs fdisk dmsetup socat bash debhelper lintian gnutls-bin"
+	qemu-system-x86 busybox-static cpio kmod xfsprogs btrfs-progs fdisk dmsetup lvm2 cryptsetup-bin socat bash debhelper lintian gnutls-bin"
 packages_bench="python3 fio qemu-utils nbd-server xfsprogs btrfs-progs"
 
 # packages_install NAME...: installs those that are missing, as root or by sudo.  Where that can't be

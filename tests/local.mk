@@ -260,6 +260,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/crash/soak \
 	tests/reliability.json \
 	tests/attach/functions.sh \
+	tests/cli/restart_functions.sh \
 	tests/cli/functions.sh \
 	tests/fault/functions.sh \
 	tests/nbd/functions.sh \

@@ -86,5 +86,12 @@ printf 'LUKS\272\276\000\001aes' | dd of="$device" bs=512 conv=sync,fsync status
 cowbd detach secret
 expect 1 "$COWBD" mount secret a
 says 'LUKS.*cryptsetup open'
+if command -v cryptsetup >/dev/null; then # a real one: making it needs no device mapper
+	truncate -s 32M luks
+	echo pass | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 luks -
+	cowbd import luks sealed
+	expect 1 "$COWBD" mount sealed a
+	says 'LUKS.*cryptsetup open'
+fi
 wait_for 10 nothing_attached
 cowbd stop

@@ -92,6 +92,17 @@ closed_again() {
 	[ "$(find "/proc/$server/fd" -type l | wc -l)" -le "$1" ]
 }
 
+# hostile_rounds EXPORT WHAT OTHER: three times hostile EXPORT WHAT; nothing of it stays, and OTHER can be written.
+hostile_rounds() {
+	hostile "$1" "$2"
+	hostile_before=$(resources)
+	for hostile_round in 1 2; do hostile "$1" "$2"; done
+	spent_little "$hostile_before" 20000
+	echo "write a 0 4096 7" | talk_to "$3"
+	stop_server
+	"$COWBD" check
+}
+
 # alone: is no client there?
 alone() {
 	"$COWBD" status --json | grep -q '"clients": *\[\]'

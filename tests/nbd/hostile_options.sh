@@ -6,10 +6,4 @@
 new_pool
 serve
 "$COWBD" create vol 1M
-hostile vol options
-before=$(resources)
-for round in 1 2; do hostile vol options; done
-spent_little "$before" 20000
-echo "write a 0 4096 7" | talk_to vol
-stop_server
-"$COWBD" check
+hostile_rounds vol options vol

@@ -7,10 +7,4 @@ new_pool
 serve
 "$COWBD" create vol 104858112
 "$COWBD" create other 1M
-hostile vol requests
-before=$(resources)
-for round in 1 2; do hostile vol requests; done
-spent_little "$before" 20000
-echo "write a 0 4096 7" | talk_to other
-stop_server
-"$COWBD" check
+hostile_rounds vol requests other
