@@ -325,6 +325,9 @@ static int run_round(struct engine *e, struct dirty *dirty)
 		dirty_move(&e->syncing, &e->pending_dirty);
 	}
 	metalock_drop(&e->lock);
+	/* if nobody else's data would be waited for, the whole file is the shorter way */
+	if (dirty_any(dirty) && atomic_load(&e->dirty_volumes) == 0)
+		dirty->all = true;
 
 	if (dirty_any(dirty) && !MUTANT(records ? "journal-before-data" : "flush-without-sync"))
 		r = engine_sync(e, dirty);

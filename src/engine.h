@@ -100,9 +100,10 @@ struct engine {
 	pthread_cond_t commit_done;
 	uint64_t round, done; /* last begun, last ended; under commit_lock */
 	bool leading;
-	struct dirty round_dirty;   /* to be synced by the next round; under commit_lock */
-	struct dirty pending_dirty; /* data named by pending records; under lock */
-	struct dirty syncing;       /* the same, taken by the round that runs; under lock */
+	_Atomic unsigned dirty_volumes; /* that wrote something since their last flush */
+	struct dirty round_dirty;       /* to be synced by the next round; under commit_lock */
+	struct dirty pending_dirty;     /* data named by pending records; under lock */
+	struct dirty syncing;           /* the same, taken by the round that runs; under lock */
 
 	/* failing: set once, never cleared */
 	_Atomic bool failed;

@@ -181,6 +181,10 @@ int space_load_group(struct space *s, uint64_t group) EXCLUDES(metadata_lock) MU
 /* Zones ready for data: for the worker that keeps some ahead.  Any thread. */
 unsigned space_ready_zones(const struct space *s);
 
+/* Writes zeros to a zone that is ready for data, so that no flush of what is put there has to wait for the
+ * host to turn allocated extents into written ones.  1: there may be more, 0: there is none.  No lock held. */
+int space_write_ready(struct space *s) EXCLUDES(metadata_lock) MUST_CHECK;
+
 /* Are there free zones for which the host had no space when it was asked last?  Lock shared. */
 bool space_host_full(const struct space *s);
 

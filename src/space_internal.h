@@ -17,6 +17,7 @@ enum zone_flags {
 	ZF_LEAVING = 8,   /* free in the checkpoint being written, or just committed */
 	ZF_PUNCHING = 16, /* its space is being given back */
 	ZF_ASIDE = 32,    /* replay: a record to come uses it */
+	ZF_WRITTEN = 64,  /* ready, and the host has no extents to convert when data is put there */
 };
 
 /* What is known of a zone while its group is loaded. */

@@ -22,22 +22,30 @@ int volume_ready(struct engine *e, struct object *o)
 {
 	struct volume *v;
 
-	(void)e;
 	if (o->io)
 		return 0;
 	v = calloc(1, sizeof *v);
 	if (!v)
 		return fail(-ENOMEM, "no memory for a volume");
+	v->engine = e;
 	rangelock_init(&v->ranges);
 	pthread_mutex_init(&v->dirty_lock, NULL);
 	o->io = v;
 	return 0;
 }
 
+/* What it wrote is about to be somebody else's to sync.  dirty_lock held, or nobody else is there. */
+static void cleaned(const struct volume *v)
+{
+	if (dirty_any(&v->dirty))
+		atomic_fetch_sub(&v->engine->dirty_volumes, 1);
+}
+
 void volume_free(struct volume *v)
 {
 	if (!v)
 		return;
+	cleaned(v);
 	dirty_clear(&v->dirty);
 	rangelock_fini(&v->ranges);
 	pthread_mutex_destroy(&v->dirty_lock);
@@ -55,6 +63,8 @@ void volume_idle(struct engine *e, struct object *o)
 void volume_dirtied(struct engine *e, struct volume *v, uint64_t physical, uint64_t n)
 {
 	pthread_mutex_lock(&v->dirty_lock);
+	if (!dirty_any(&v->dirty))
+		atomic_fetch_add(&e->dirty_volumes, 1);
 	dirty_add(&v->dirty, block_zone(&e->geo, physical));
 	if (block_zone(&e->geo, physical + n - 1) != block_zone(&e->geo, physical))
 		v->dirty.all = true;
@@ -512,8 +522,10 @@ int volume_flush(struct catalog *c, struct object *o)
 	pthread_mutex_lock(&v->dirty_lock);
 	/* whoever finds nothing dirty waits for the round that takes what was */
 	if (dirty_any(&v->dirty) || atomic_load_explicit(&v->last_seq, memory_order_acquire) >
-					    journal_durable_seq(e->journal))
+					    journal_durable_seq(e->journal)) {
+		cleaned(v);
 		v->round = engine_join(e, &v->dirty);
+	}
 	round = v->round;
 	pthread_mutex_unlock(&v->dirty_lock);
 	return engine_wait(e, round);
@@ -526,6 +538,7 @@ void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->dirty_lock);
+	cleaned(v);
 	if (!MUTANT("snapshot-without-data"))
 		dirty_move(&e->pending_dirty, &v->dirty);
 	dirty_clear(&v->dirty);

@@ -36,6 +36,7 @@
 /* What an object has while it is in use. */
 struct volume {
 	struct rangelock ranges;
+	struct engine *engine;
 	struct space_cursor cursor; /* under e->lock */
 	struct space_cursor runs;   /* the same, for what is to lie side by side */
 	pthread_mutex_t dirty_lock;

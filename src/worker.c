@@ -18,6 +18,9 @@
 #define COMMIT_NS UINT64_C(1000000000)
 #define WRITE_BACK_NS (COMMIT_NS / 10)
 #define READY_ZONES 3u
+#define OFTEN_RECORDS 32u /* flushes are frequent if no more records than this lie between two */
+#define OFTEN_COMMITS 4u  /* and if there are as many in a twentieth of a second */
+#define OFTEN_NS (COMMIT_NS * 5)
 #define PUNCH_PAUSE_US 2000u
 #define IDLE_NS UINT64_C(500000000)
 
@@ -111,12 +114,30 @@ static void *checkpointer(void *opaque)
 
 /* ---- reclaimer --------------------------------------------------------------------------------- */
 
+/* What the reclaimer saw when it looked last. */
+struct ahead {
+	uint64_t seq, commits;
+	uint64_t written_until; /* ns: till then zones are made ready by writing to them */
+};
+
+/* Where a flush follows each few writes, the host's turning allocated extents into written ones costs each of
+ * them a commit of its own journal: more than all that a fault costs.  Writing the zone before costs a hundredth of that; where
+ * flushes are rare it would only double what is written. */
+static bool flushes_are_frequent(struct ahead *a, uint64_t commits, uint64_t records)
+{
+	uint64_t now = now_ns();
+
+	if (commits >= OFTEN_COMMITS && records && records <= commits * OFTEN_RECORDS)
+		a->written_until = now + OFTEN_NS;
+	return now < a->written_until;
+}
+
 /* Zones are made ready ahead while somebody allocates. */
-static void prepare_ahead(struct cowbd_pool *p, uint64_t *last_seq)
+static void prepare_ahead(struct cowbd_pool *p, struct ahead *a)
 {
 	struct engine *e = &p->e;
+	uint64_t commits = atomic_load_explicit(&e->stats.commits, memory_order_relaxed), seq;
 	struct space_info info;
-	uint64_t seq;
 	unsigned ready;
 
 	metalock_shared(&e->lock);
@@ -124,10 +145,13 @@ static void prepare_ahead(struct cowbd_pool *p, uint64_t *last_seq)
 	ready = space_ready_zones(e->space);
 	space_get_info(e->space, &info);
 	metalock_drop(&e->lock);
-	if (seq != *last_seq && ready < READY_ZONES &&
+	if (seq != a->seq && ready < READY_ZONES &&
 	    info.free_zones > info.reserve_zones + READY_ZONES)
 		(void)!space_prepare_zone(e->space, false);
-	*last_seq = seq;
+	if (flushes_are_frequent(a, commits - a->commits, seq - a->seq))
+		(void)!space_write_ready(e->space);
+	a->seq = seq;
+	a->commits = commits;
 }
 
 /* Often enough that what is said of the time is true within an eighth. */
@@ -145,7 +169,8 @@ static void *reclaimer(void *opaque)
 {
 	struct cowbd_pool *p = opaque;
 	struct engine *e = &p->e;
-	uint64_t last_seq = 0, busy = now_ns(), next_drop = 0;
+	uint64_t busy = now_ns(), next_drop = 0;
+	struct ahead ahead = {0};
 	unsigned seen = 0;
 	int r = 0;
 
@@ -154,7 +179,7 @@ static void *reclaimer(void *opaque)
 			return NULL;
 		if (atomic_load(&e->failed))
 			continue;
-		prepare_ahead(p, &last_seq);
+		prepare_ahead(p, &ahead);
 		drop_ephemeral(p, &next_drop);
 		r = reclaim_some(p);
 		if (r > 0) {

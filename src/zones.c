@@ -359,7 +359,7 @@ static int open_ready(struct space *s, struct space_cursor *c, bool meta)
 	if (s->journal)
 		journal_append(s->journal, &rec);
 	--*n;
-	info->flags &= (uint8_t)~ZF_READY;
+	info->flags &= (uint8_t) ~(ZF_READY | ZF_WRITTEN);
 	info->used_in = s->cuts;
 	if (!delta_get(&s->retype, zone))
 		delta_add(&s->retype, zone, 1);
@@ -581,7 +581,7 @@ static uint64_t take_ready(struct space *s, bool meta)
 {
 	uint64_t zone = meta ? s->ready_meta[--s->nready_meta] : s->ready_data[--s->nready_data];
 
-	zones_info(s, zone)->flags &= (uint8_t)~ZF_READY;
+	zones_info(s, zone)->flags &= (uint8_t) ~(ZF_READY | ZF_WRITTEN);
 	return zone;
 }
 
@@ -687,6 +687,48 @@ int space_prepare_zone(struct space *s, bool meta)
 	}
 	metalock_drop(s->lock);
 	return r;
+}
+
+/* The last of the zones ready for data that is not written yet, taken from the list. */
+static bool take_unwritten(struct space *s, uint64_t *ret_zone)
+{
+	for (unsigned i = s->nready_data; i-- > 0;) {
+		struct zone_info *info = zones_info(s, s->ready_data[i]);
+
+		if (info->flags & ZF_WRITTEN)
+			continue;
+		*ret_zone = s->ready_data[i];
+		s->ready_data[i] = s->ready_data[--s->nready_data];
+		info->flags = (uint8_t)((info->flags & ~ZF_READY) | ZF_PREPARING);
+		s->npreparing++;
+		return true;
+	}
+	return false;
+}
+
+int space_write_ready(struct space *s)
+{
+	struct zone_info *info;
+	uint64_t zone;
+	bool any;
+	int r;
+
+	metalock_exclusive(s->lock);
+	any = take_unwritten(s, &zone);
+	metalock_drop(s->lock);
+	if (!any)
+		return 0;
+	r = zero_zone(s, zone);
+	metalock_exclusive(s->lock);
+	info = zones_info(s, zone);
+	info->flags &= (uint8_t)~ZF_PREPARING;
+	s->npreparing--;
+	if (s->nready_data < READY_MAX) {
+		info->flags |= (uint8_t)(r < 0 ? ZF_READY : ZF_READY | ZF_WRITTEN);
+		s->ready_data[s->nready_data++] = zone;
+	}
+	metalock_drop(s->lock);
+	return r < 0 ? r : 1;
 }
 
 unsigned space_ready_zones(const struct space *s)

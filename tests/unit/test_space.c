@@ -408,6 +408,41 @@ START_TEST(the_hosts_full_disk_is_a_full_pool)
 }
 END_TEST
 
+/* The zone has extents that are written, and is still free; what is put there comes after. */
+START_TEST(a_zone_that_is_ready_is_written_once_and_then_used)
+{
+	uint64_t writes = store_sim_calls(e->store, SIM_FAULT_WRITE), n, unit;
+	unsigned ready;
+
+	ck_assert_int_eq(space_prepare_zone(e->space, false), 0);
+	while (space_write_ready(e->space) == 1)
+		;
+	ready = space_ready_zones(e->space);
+	ck_assert_uint_ge(ready, 1);
+	ck_assert_uint_eq(store_sim_calls(e->store, SIM_FAULT_WRITE), writes + ready);
+	ck_assert_int_eq(space_write_ready(e->space), 0);
+	unit = take_mapped(1);
+	ck_assert_uint_eq(space_ready_zones(e->space), ready - 1);
+	ck_assert_uint_eq(count(unit), 1);
+	(void)take(1, &n);
+	ck_assert_int_eq(space_write_ready(e->space), 0);
+}
+END_TEST
+
+START_TEST(a_zone_that_can_not_be_written_ahead_is_ready_all_the_same)
+{
+	unsigned ready;
+
+	ck_assert_int_eq(space_prepare_zone(e->space, false), 0);
+	ready = space_ready_zones(e->space);
+	store_sim_fault(e->store, SIM_FAULT_WRITE, 1, 1, EIO);
+	ck_assert_error(space_write_ready(e->space), -EIO);
+	store_sim_fault(e->store, SIM_FAULT_WRITE, 0, 0, 0);
+	ck_assert_uint_eq(space_ready_zones(e->space), ready);
+	(void)take_mapped(1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("space");
@@ -430,6 +465,8 @@ int main(void)
 	tcase_add_test(t, space_that_a_slow_reader_held_back_is_found_when_he_has_ended);
 	tcase_add_test(t, space_in_the_zone_of_an_idle_volume_is_found);
 	tcase_add_test(t, the_hosts_full_disk_is_a_full_pool);
+	tcase_add_test(t, a_zone_that_is_ready_is_written_once_and_then_used);
+	tcase_add_test(t, a_zone_that_can_not_be_written_ahead_is_ready_all_the_same);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -508,6 +508,32 @@ START_TEST(a_flush_with_nothing_to_do_does_nothing)
 }
 END_TEST
 
+START_TEST(it_is_known_how_many_volumes_have_something_to_flush)
+{
+	struct cowbd_pool *p = make_pool(POOL, 4096);
+	struct cowbd_client *a = make_volume(p, "a", 4 * MIB), *b = make_volume(p, "b", 4 * MIB);
+	const _Atomic unsigned *n = &p->e.dirty_volumes;
+
+	for (int byte = 1; byte <= 2; byte++) {
+		write_fill(a, 0, 4096, byte); /* the second time in place */
+		write_fill(b, 0, 4096, byte);
+	}
+	ck_assert_uint_eq(*n, 2);
+	write_fill(a, 0, 4096, 3);
+	ck_assert_uint_eq(*n, 2);
+	ck_assert_ok(cowbd_flush(a));
+	ck_assert_uint_eq(*n, 1);
+	ck_assert_ok(snapshot(p, "b@s")); /* its records name what b wrote */
+	ck_assert_uint_eq(*n, 0);
+	write_fill(a, 0, 4096, 4);
+	cowbd_client_close(a);
+	ck_assert_ok(remove_one(p, "a", 0));
+	ck_assert_uint_eq(*n, 0);
+	cowbd_client_close(b);
+	check_and_close(p);
+}
+END_TEST
+
 START_TEST(after_a_failed_sync_nothing_is_written_or_acknowledged)
 {
 	struct cowbd_pool *p = make_pool(POOL, 4096);
@@ -636,6 +662,7 @@ int main(void)
 	tcase_add_test(t, zero_unmaps_whole_blocks_and_trim_leaves_the_rest_alone);
 	tcase_add_test(t, zeroing_a_large_disk_takes_no_space_and_leaves_its_snapshot);
 	tcase_add_test(t, a_flush_with_nothing_to_do_does_nothing);
+	tcase_add_test(t, it_is_known_how_many_volumes_have_something_to_flush);
 	tcase_add_test(t, after_a_failed_sync_nothing_is_written_or_acknowledged);
 	tcase_add_test(t, a_failed_write_of_data_changes_nothing);
 	tcase_add_test(t, a_snapshot_can_not_be_written);
