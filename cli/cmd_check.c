@@ -137,12 +137,16 @@ static uint64_t bad_blocks(json_t *ok)
 	return count(ok, "rotten_blocks") + count(ok, "unreadable_blocks");
 }
 
+static bool is_bad(json_t *ok)
+{
+	return count(ok, "damages") || bad_blocks(ok) || count(ok, "skipped_map_pages");
+}
+
 static void print_scrub(json_t *ok)
 {
 	uint64_t damages = count(ok, "damages"), bare = count(ok, "without_checksum");
-	uint64_t bad = bad_blocks(ok);
 
-	print_findings(ok, damages + count(ok, "leaks") + count(ok, "notes") + bad);
+	print_findings(ok, damages + count(ok, "leaks") + count(ok, "notes") + bad_blocks(ok));
 	if (bare && !damages)
 		printf("%" PRIu64
 		       " blocks of snapshots have no checksum: there is no room for it, or "
@@ -154,7 +158,7 @@ static void print_scrub(json_t *ok)
 		       bare);
 	printf("%s: %" PRIu64 " pages of metadata verified, %" PRIu64 " blocks read; of snapshots "
 	       "%" PRIu64 " verified, %" PRIu64 " new\n",
-	       damages || bad ? "damaged" : "fine", count(ok, "pages"), count(ok, "read_blocks"),
+	       is_bad(ok) ? "damaged" : "fine", count(ok, "pages"), count(ok, "read_blocks"),
 	       count(ok, "verified_blocks"), count(ok, "new_checksums"));
 }
 
@@ -176,5 +180,5 @@ int cmd_scrub(const struct call *c)
 		print_scrub(ok);
 	if (status)
 		return status;
-	return count(ok, "damages") || bad_blocks(ok) ? DAMAGE : DONE;
+	return is_bad(ok) ? DAMAGE : DONE;
 }

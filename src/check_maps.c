@@ -607,7 +607,8 @@ static int check_sums_page(struct check *c, struct zone *of, uint64_t zone, unsi
 	if (err == -ENOMEM)
 		return err;
 	c->result.pages += err == 0;
-	if (c->repair && (err || get64(s->first) != first)) { /* the next scrub makes them anew */
+	/* the next scrub makes them anew; and which copy is the right one nobody knows if its zone's page was lost */
+	if (c->repair && (err || get64(s->first) != first || z->rebuilt)) {
 		of->sums[k] = 0;
 		of->rebuilt = true;
 		z->refs[unit]--;

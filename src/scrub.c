@@ -10,7 +10,8 @@
  *	4. all else      volumes, younger snapshots: read, nothing more
  *	5. checkpoint    of the new checksums (earlier ones may have held some: each is right by itself)
  *
- * When does a checksum hold?  It was made when all snapshots with an id below `before` were there and settled.
+ * When does a checksum hold?  It was made when all snapshots with an id below `before` were there, and no write
+ * begun before the last of them went on.
  * If one of these reaches the block now, it has reached it ever since it was made: the map of a snapshot does not
  * change, and what it reaches is not written [MAP-3].  So the content is what it was.  Ids are never used again,
  * and a checkpoint that has the checksum has at least that next id.  Nothing in the write path knows of this.
@@ -429,7 +430,7 @@ static int by_turn(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-/* All objects.  Of snapshots those that are settled, as are all before them, are judged.  Lock shared. */
+/* All objects there are.  Lock shared. */
 static int list_locked(struct scrub *s)
 {
 	const struct catalog *cat = s->p->cat;
@@ -439,13 +440,8 @@ static int list_locked(struct scrub *s)
 		return fail(-ENOMEM, "no memory for a scrub");
 	s->before = cat->next_id;
 	for (size_t b = 0; b <= cat->mask; b++)
-		for (const struct object *o = cat->by_id[b]; o; o = o->next_id) {
+		for (const struct object *o = cat->by_id[b]; o; o = o->next_id)
 			s->thing[s->n++] = (struct thing){o->id, o->kind == OBJECT_SNAPSHOT};
-			if (o->kind == OBJECT_SNAPSHOT && o->unsettled)
-				s->before = MIN(s->before, o->id);
-		}
-	for (size_t i = 0; i < s->n; i++)
-		s->thing[i].frozen &= s->thing[i].id < s->before;
 	qsort(s->thing, s->n, sizeof *s->thing, by_turn);
 	return 0;
 }
@@ -455,13 +451,16 @@ static int begin(struct scrub *s)
 	struct engine *e = &s->p->e;
 	struct dirty all = {.all = true};
 	struct space_info info;
+	uint64_t tag;
 	int r;
 
 	metalock_shared(&e->lock);
 	r = list_locked(s);
+	tag = epoch_close(&e->writers);
 	space_get_info(e->space, &info);
 	s->zones = e->geo.zones;
 	metalock_drop(&e->lock);
+	epoch_wait(&e->writers, tag); /* writes begun since know of all these snapshots */
 	s->total = info.used_blocks;
 	s->notes = !e->read_only && engine_writable(e) == 0 && s->res.check.damages == 0 &&
 		   s->before <= BEFORE_MAX;

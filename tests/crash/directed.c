@@ -805,6 +805,42 @@ static int scattered_and_moved(struct run *r)
 	return do_flush(r, a);
 }
 
+/* ---- scrubs ----------------------------------------------------------------------------------------------- */
+
+/* Checksums come, are used, and go with their zones; beside that, what they are of changes hands. */
+static int scrubbed_and_cut(struct run *r)
+{
+	struct subject *a, *c, *s, *t;
+
+	TRY(full_volume(r, 20, &a));
+	TRY(full_volume(r, 8, &c));
+	TRY(snapshot_one(r, a, 0, &s));
+	look_from_here(r);
+	TRY(do_scrub(r));
+	TRY(do_write(r, a, 0, 3 * r->per, 0));
+	TRY(snapshot_one(r, a, COWBD_NO_WAIT, &t));
+	TRY(do_write(r, c, 0, 2 * r->per, 0));
+	TRY(do_scrub(r));
+	TRY(do_remove(r, s, COWBD_NO_WAIT));
+	for (unsigned i = 0; i < 4; i++)
+		TRY(do_reclaim(r));
+	TRY(do_checkpoint(r));
+	TRY(do_write(r, c, 2 * r->per, 5 * r->per, 0)); /* where s had its own */
+	TRY(do_remove(r, t, 0));
+	TRY(do_write(r, a, 0, 4 * r->per, 0)); /* in place, where checksums were made */
+	TRY(snapshot_one(r, a, COWBD_NO_WAIT, &s));
+	TRY(do_scrub(r));
+	TRY(do_unmap(r, a, 0, 20 * r->per, true, 0));
+	TRY(do_remove(r, s, 0));
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned k = 0; k < 3; k++)
+			TRY(do_reclaim(r));
+		TRY(do_checkpoint(r)); /* zones without blocks, then without checksums, then free */
+	}
+	TRY(do_write(r, c, 0, 8 * r->per, 0));
+	return do_scrub(r);
+}
+
 const struct directed directed_scripts[] = {
 	{"journal-wraps-in-a-group", 4096, 14, 4, 0, journal_wraps_in_a_group, NULL},
 	{"journal-is-full", 4096, 14, 1, 0, journal_is_full, NULL},
@@ -837,6 +873,7 @@ const struct directed directed_scripts[] = {
 	{"data-becomes-metadata", 16384, 26, 1, 0, data_becomes_metadata, NULL},
 	{"grown-and-cut", 8192, 12, 2, 0, grown_and_cut, NULL},
 	{"scattered-and-moved", 4096, 30, 4, 0, scattered_and_moved, NULL},
+	{"scrubbed-and-cut", 8192, 24, 1, 0, scrubbed_and_cut, NULL},
 	{NULL, 0, 0, 0, 0, NULL, NULL},
 };
 

@@ -360,10 +360,11 @@ static void print_counts(void)
 	(void)getrusage(RUSAGE_SELF, &use);
 	printf("random workloads %" PRIu64 " of %" PRIu64 " phases, sequences %" PRIu64
 	       ", directed %" PRIu64 ", cuts %" PRIu64 "\nimages: %" PRIu64 " distinct in %" PRIu64
-	       " s of CPU (%" PRIu64 " as others, not tried again; %" PRIu64 " worked on)\n",
+	       " s of CPU (%" PRIu64 " as others, not tried again; %" PRIu64 " worked on; %" PRIu64
+	       " looks at checksums)\n",
 	       counts.workloads, counts.phases, counts.sequences, counts.directed, counts.cuts,
 	       images_distinct(), (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec),
-	       counts.same, counts.worked_on);
+	       counts.same, counts.worked_on, counts.scrubbed);
 	for (unsigned i = 0; i < IMAGE_KINDS; i++)
 		printf("  %9" PRIu64 " %s\n", counts.images[i], image_kind_name(i));
 }

@@ -113,6 +113,45 @@ static void note(void *opaque, enum cowbd_damage_kind kind, const char *object, 
 			 offset);
 }
 
+/* Does a zone name pages of checksums? */
+static bool has_checksums(struct cowbd_pool *p)
+{
+	struct engine *e = &p->e;
+	bool any = false;
+
+	for (uint64_t zone = e->geo.first_group; zone < e->geo.zones && !any; zone++) {
+		struct zone_sums sums = {{0}};
+		int r = 0;
+
+		if (zone_index(&e->geo, zone) == 0)
+			continue;
+		do {
+			metalock_shared(&e->lock);
+			r = space_sums(e->space, zone, &sums);
+			metalock_drop(&e->lock);
+		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
+		for (unsigned k = 0; r == 0 && k < SUMS_PAGES; k++)
+			any |= sums.page[k] != 0;
+	}
+	return any;
+}
+
+/* What checksums say of what the crash left. [SCRUB-2] */
+static int scrub_pool(struct cowbd_pool *p, char *why, size_t len)
+{
+	struct cowbd_check_options opt = {.report = note};
+	struct cowbd_scrub_result result = {.read = 0};
+
+	counts.scrubbed++;
+	if (cowbd_scrub(p, &opt, &result) < 0)
+		return say(why, len, "scrub: %s", cowbd_error());
+	if (result.check.damages || result.check.leaks || result.rotten || result.unreadable ||
+	    result.skipped)
+		return say(why, len, "scrub: %" PRIu64 " rotten blocks: %s", result.rotten,
+			   finding);
+	return 0;
+}
+
 static int check_pool(struct cowbd_pool *p, char *why, size_t len)
 {
 	struct cowbd_check_options opt = {.report = note};
@@ -124,7 +163,7 @@ static int check_pool(struct cowbd_pool *p, char *why, size_t len)
 	if (result.damages || result.leaks)
 		return say(why, len, "checker: %" PRIu64 " damages, %" PRIu64 " leaks: %s",
 			   result.damages, result.leaks, finding);
-	return 0;
+	return has_checksums(p) ? scrub_pool(p, why, len) : 0;
 }
 
 /* Work on a recovered pool: what its memory has wrong shows in what the others hold. */

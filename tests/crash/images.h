@@ -26,7 +26,7 @@ enum image_kind {
 };
 
 struct counts {
-	uint64_t workloads, phases, sequences, directed, cuts, same, worked_on;
+	uint64_t workloads, phases, sequences, directed, cuts, same, worked_on, scrubbed;
 	uint64_t images[IMAGE_KINDS]; /* distinct */
 };
 

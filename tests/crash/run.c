@@ -701,6 +701,19 @@ int do_checkpoint(struct run *r)
 	return finish_pool(r, b, checkpoint_run(&r->p->e), COVERS_CHANGES);
 }
 
+int do_scrub(struct run *r)
+{
+	struct begun b = begin(r, "scrub");
+	struct cowbd_scrub_result result = {.read = 0};
+	int err = cowbd_scrub(r->p, NULL, &result);
+
+	if (err == 0 && (result.check.damages || result.check.leaks || result.rotten ||
+			 result.unreadable || result.skipped))
+		err = found(r, "scrub: %" PRIu64 " damages, %" PRIu64 " rotten blocks",
+			    result.check.damages, result.rotten);
+	return finish_pool(r, b, err, COVERS_CHANGES);
+}
+
 int do_commit(struct run *r)
 {
 	struct begun b = begin(r, "commit");

@@ -71,6 +71,7 @@ int do_rename(struct run *r, struct subject *s, unsigned flags);
 int do_resize(struct run *r, struct subject *s, unsigned sectors, unsigned flags);
 int do_checkpoint(struct run *r);
 int do_commit(struct run *r);
+int do_scrub(struct run *r); /* which finds nothing */
 int do_sync(struct run *r);
 int do_reclaim(struct run *r);
 int do_give_back(struct run *r);

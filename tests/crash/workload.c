@@ -182,6 +182,8 @@ static int op_checkpoint(struct run *r)
 			.kinds = IN_WRITE | IN_SYNC, .skip = below(r, 6), .body = beside};
 	err = do_checkpoint(r);
 	r->inside.body = NULL;
+	if (err == 0 && r->inside.result == 0 && r->set->seed % 4 == 3)
+		err = do_scrub(r);
 	return err < 0 ? err : r->inside.result;
 }
 

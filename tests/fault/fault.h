@@ -153,6 +153,7 @@ enum what {
 	RECLAIM,
 	GIVE_BACK,
 	SYNC,
+	SCRUB,
 	CLOSE
 };
 

@@ -393,6 +393,17 @@ static int pool_step(struct run *r, int err, enum covers covers, bool was_failed
 	return 0;
 }
 
+/* Whatever fails: nothing is said to be rotten. */
+static int scrub(struct run *r)
+{
+	struct cowbd_scrub_result result = {.read = 0};
+	int err = cowbd_scrub(r->p, NULL, &result);
+
+	if (err == 0 && result.rotten)
+		return violated(r, "scrub: %" PRIu64 " rotten blocks", result.rotten);
+	return err;
+}
+
 static int reclaim_all(struct cowbd_pool *p)
 {
 	int r;
@@ -522,7 +533,7 @@ static const char *const what_name[] = {"open",  "read",       "write",   "fua",
 					"zero",  "flush",      "create",  "snapshot",  "group",
 					"clone", "rollback",   "remove",  "rename",    "resize",
 					"grow",  "checkpoint", "reclaim", "give back", "sync",
-					"close"};
+					"scrub", "close"};
 
 const char *step_name(enum what what)
 {
@@ -557,6 +568,7 @@ int do_step(struct run *r, const struct step *s)
 	case RECLAIM: return pool_step(r, reclaim_all(r->p), COVERS_NOTHING, was_failed);
 	case GIVE_BACK: return pool_step(r, give_back(r->p), COVERS_NOTHING, false);
 	case SYNC: return pool_step(r, cowbd_sync(r->p), COVERS_ALL, was_failed);
+	case SCRUB: return pool_step(r, scrub(r), COVERS_NOTHING, false);
 	case CLOSE: return close_step(r);
 	}
 	return 0;

@@ -91,6 +91,7 @@ static const struct step script[] = {
 	{RECLAIM, NULL, NULL, 0, 0},
 	{CHECKPOINT, NULL, NULL, 0, 0},
 	{GIVE_BACK, NULL, NULL, 0, 0},
+	{SCRUB, NULL, NULL, 0, 0},
 	{RENAME, "a", "e", 0, 0},
 	{WRITE, "e", NULL, 3, 30},
 	{SYNC, NULL, NULL, 0, 0},
@@ -100,6 +101,7 @@ static const struct step script[] = {
 	{READ, "d", NULL, 0, 60 * PER},
 	{WRITE, "e", NULL, 2 * PER - 1, 2},
 	{FUA, "d", NULL, 40 * PER, 3 * PER},
+	{SCRUB, NULL, NULL, 0, 0},
 	{REMOVE, "a@s2", NULL, 0, 0},
 	{WRITE, "b", NULL, 2, 2},
 };

@@ -4,7 +4,7 @@
  *
  * Rounds.  In each a child opens the pool with its background workers; writers change the first volumes while a
  * manager snapshots, clones, reads, renames and deletes, and writes to clones.  At a random moment the child
- * is killed (or told to close in order).  Then the parent opens the pool and judges.
+ * is killed (or told to close in order).  Another thread scrubs.  Then the parent opens the pool and judges.
  *
  *	a volume under test    [ t0 ][ t1 ][ t2 ][ t0 ][ t1 ]...   stripes, each written by one thread alone
  *
@@ -62,6 +62,7 @@ struct shared {
 	uint64_t made;                        /* of the model in the child */
 	uint32_t low[WRITERS], high[WRITERS]; /* MAKING: answered before, begun at the end */
 	_Atomic bool stop;
+	uint64_t scrubs, verified; /* blocks */
 	struct model_object object[MODEL_OBJECTS];
 	struct writer_log log[WRITERS];
 };
@@ -490,6 +491,38 @@ static void manage(struct run *t, uint64_t until_ns)
 	}
 }
 
+/* ---- scrubs, beside all that ------------------------------------------------------------------------------ */
+
+static void say_alarm(void *opaque, enum cowbd_damage_kind kind, const char *object,
+		      uint64_t offset, const char *message)
+{
+	(void)opaque;
+	if (kind != COWBD_NOTE)
+		fprintf(stderr, "%s: %s (offset %" PRIu64 ")\n", object, message, offset);
+}
+
+/* None raises an alarm. */
+static void *scrub_much(void *opaque)
+{
+	struct cowbd_check_options opt = {.report = say_alarm};
+	struct run *t = opaque;
+
+	while (!atomic_load(&t->sh->stop)) {
+		struct cowbd_scrub_result res = {.read = 0};
+		int r = cowbd_scrub(t->m.pool, &opt, &res);
+
+		model_expect(r == 0 || r == -EBUSY, "scrub: %d %s", r, cowbd_error());
+		model_expect(res.rotten + res.unreadable + res.skipped + res.check.damages +
+					     res.check.leaks ==
+				     0,
+			     "scrub: %" PRIu64 " rotten blocks", res.rotten);
+		t->sh->scrubs += r == 0;
+		t->sh->verified += res.verified;
+		usleep(20000);
+	}
+	return NULL;
+}
+
 /* ---- the child -------------------------------------------------------------------------------------------- */
 
 static void open_pool(struct run *t)
@@ -504,7 +537,7 @@ static void open_pool(struct run *t)
 static void child(struct run *t, uint64_t ns)
 {
 	struct writer writer[WRITERS] = {0};
-	pthread_t thread[WRITERS];
+	pthread_t thread[WRITERS], scrubber;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	open_pool(t);
@@ -526,8 +559,10 @@ static void child(struct run *t, uint64_t ns)
 		model_expect(pthread_create(&thread[id], NULL, write_much, &writer[id]) == 0,
 			     "thread");
 	}
+	model_expect(pthread_create(&scrubber, NULL, scrub_much, t) == 0, "thread");
 	manage(t, now_ns() + ns);
 	atomic_store(&t->sh->stop, true);
+	pthread_join(scrubber, NULL);
 	for (unsigned id = 0; id < WRITERS; id++) {
 		pthread_join(thread[id], NULL);
 		for (unsigned h = 0; h < HOT; h++)
@@ -746,8 +781,9 @@ START_TEST(writers_snapshots_and_kills_agree_with_plain_arrays)
 	model_expect(cowbd_close(t.m.pool) == 0, "closing");
 	unlink(t.path);
 	model_fini(&t.m);
-	printf("%s: %u kills, %u closes, %" PRIu64 " requests\n", t.s->name, t.kills, t.closes,
-	       t.requests);
+	printf("%s: %u kills, %u closes, %" PRIu64 " requests, %" PRIu64 " scrubs verified %" PRIu64
+	       " blocks\n",
+	       t.s->name, t.kills, t.closes, t.requests, t.sh->scrubs, t.sh->verified);
 }
 END_TEST
 

@@ -94,7 +94,7 @@ static void assert_mended(const char *text)
 
 	ck_assert_uint_gt(before.damages + before.leaks, 0);
 	(void)store_sim_events(im.store, &from);
-	ck_assert_int_eq(mend(im.store, true, &dry), 0);
+	ck_assert_msg(mend(im.store, true, &dry) == 0, "%s", error_message());
 	(void)store_sim_events(im.store, &now);
 	ck_assert_uint_eq(now, from);
 	ck_assert_msg(mend(im.store, false, &pages) == 0, "%s", error_message());
