@@ -24,7 +24,9 @@
 #include "attach_nbd.h"
 #include "nbdlink.h"
 
-#define REQUEST_MS 1000  /* until a request is looked at again */
+#define REQUEST_MS                                                                                 \
+	1000 /* until a request is looked at again; a second more, since the kernel adds that */
+#define HASTY_MS 20      /* the same while a daemon hands over */
 #define DEAD_SECONDS 600 /* how long I/O waits for a daemon that is gone */
 
 /* Of the protocol; <linux/nbd.h> has not all. */
@@ -225,17 +227,36 @@ static int connect_kernel(struct nbdlink *l, const struct attach *a, const struc
 }
 
 /* An older kernel without the file keeps 30 s. */
-static void shorten_requests(const struct attachment *a)
+static FILE *open_timeout(const struct attachment *a, const char *mode)
 {
 	char path[64];
-	FILE *f;
 
 	snprintf(path, sizeof path, "/sys/block/nbd%u/queue/io_timeout", a->index);
-	f = fopen(path, "we");
+	return fopen(path, mode);
+}
+
+static void set_timeout(const struct attachment *a, unsigned ms)
+{
+	FILE *f = open_timeout(a, "we");
+
 	if (!f)
 		return;
-	fprintf(f, "%d\n", REQUEST_MS);
+	fprintf(f, "%u\n", ms);
 	fclose(f);
+}
+
+void nbd_hurry(const struct attachment *a, bool hurry)
+{
+	FILE *f = open_timeout(a, "re");
+	unsigned now = 0;
+
+	if (!f)
+		return;
+	if (fscanf(f, "%u", &now) != 1)
+		now = 0;
+	fclose(f);
+	if (now == (hurry ? REQUEST_MS : HASTY_MS))
+		set_timeout(a, hurry ? HASTY_MS : REQUEST_MS);
 }
 
 int nbd_attach(const struct attach *a, struct attachment *ret)
@@ -250,7 +271,7 @@ int nbd_attach(const struct attach *a, struct attachment *ret)
 	if (!status)
 		status = connect_kernel(&l, a, &x, ret);
 	if (!status && x.n == 1)
-		shorten_requests(ret);
+		set_timeout(ret, REQUEST_MS);
 	nbd_sockets_close(&x);
 	nbdlink_close(&l);
 	return status;

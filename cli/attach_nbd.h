@@ -23,6 +23,10 @@ struct nbd_sockets {
 int nbd_sockets_add(struct nbd_sockets *x, const struct address *a, uint64_t id);
 void nbd_sockets_close(struct nbd_sockets *x);
 
+/* Around a planned end of the daemon: what was sent and not answered is sent again sooner.  Leaves
+ * a device alone whose requests have another time than nbd_attach gave it. */
+void nbd_hurry(const struct attachment *a, bool hurry);
+
 /* What the kernel keeps as the name of the device's disk. */
 void nbd_backend(const char *uuid, uint64_t id, bool copy, char buf[BACKEND_TEXT]);
 

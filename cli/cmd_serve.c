@@ -445,6 +445,7 @@ static int take_over(struct serve *v)
 	uint64_t until_ms = clock_ms() + TAKEOVER_MS;
 	struct trouble t = {.message = ""};
 
+	reattach_before_end(v->s.uuid);
 	if (session_call(&v->s, "stop", args, NULL, NULL, &ok) < 0)
 		return session_complain(&v->s);
 	if (!client_wait_end_until(v->s.daemon, TAKEOVER_MS, &t))

@@ -139,6 +139,21 @@ static int revive_devices(const char *uuid, bool tell, unsigned *ret_waiting)
 	return status;
 }
 
+static void hurry_devices(const char *uuid, bool hurry)
+{
+	SCOPED_ATTACHMENTS struct attachments all = {0};
+	int status = attachments_find(uuid, 0, &all);
+
+	for (size_t i = 0; !status && i < all.n; i++)
+		if (all.list[i].via == VIA_NBD)
+			nbd_hurry(&all.list[i], hurry);
+}
+
+void reattach_before_end(const char *uuid)
+{
+	hurry_devices(uuid, true);
+}
+
 void reattach_after_start(const char *uuid)
 {
 	unsigned waiting;
@@ -148,6 +163,7 @@ void reattach_after_start(const char *uuid)
 		usleep(PAUSE_MS * 1000);
 		(void)revive_devices(uuid, false, &waiting);
 	}
+	hurry_devices(uuid, false);
 }
 
 static int64_t now_ms(void)

@@ -14,6 +14,9 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 /* The same right after the daemon has cut them all: waits for the kernel to see that. */
 int nbd_revive_all(const struct attachment *a, struct session *s, uint64_t size);
 
+/* Before a planned end of the daemon, so that its devices go on soon after the next one's start. */
+void reattach_before_end(const char *uuid);
+
 /* For the devices of a daemon that has just started; whatever fails, the watch does it later. */
 void reattach_after_start(const char *uuid);
 
