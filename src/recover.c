@@ -6,7 +6,8 @@
  *	journal and tail, first pass: zones that records name are set aside, of both before any is applied
  *	sync: what was read is durable (rule 6)
  *	journal, second pass: each record applied; what falls is free at once
- *	tail: the same, but what falls stays until the next commit point
+ *	tail: the same.  That its records are not durable is no matter: nothing is written in place, and no zone
+ *	      changes its type, by them before the commit point makes them durable
  *	session: a new tail, then a checkpoint whose superblock names it    <- the commit point
  *
  * Nothing is written before the commit point but free slots and new zones; so a recovery that is interrupted
@@ -32,7 +33,6 @@ struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool durable;     /* what falls is free at once */
 	bool tail;        /* there is one to be replayed */
 	bool torn;        /* the journal goes on beyond its first batch that is not whole */
 	uint64_t scanned; /* records that the first pass saw */

@@ -604,6 +604,40 @@ static int written_in_place_and_killed(struct run *r)
 	return do_write(r, a, 7 * r->per, 1, 0);
 }
 
+/* B lets go of blocks that A shares, and only the tail says so.  In the next session A owns them alone: what it
+ * writes in place must not come to be B's, though the tail is gone with the power. */
+static int let_go_in_the_tail(struct run *r)
+{
+	struct subject *a, *b;
+
+	TRY(full_volume(r, 4, &a));
+	TRY(clone_one(r, a, 0, &b));
+	TRY(do_write(r, b, 3 * r->per, 1, 0)); /* the pages above are each one's own */
+	TRY(do_write(r, a, 3 * r->per + 1, 1, 0));
+	TRY(do_sync(r));
+	TRY(do_checkpoint(r));
+	look_from_here(r);
+	if (variant_of(r) == 0)
+		TRY(do_write(r, b, 0, 2 * r->per, 0));
+	else if (variant_of(r) == 1)
+		TRY(do_unmap(r, b, 0, 2 * r->per, true, 0));
+	else
+		TRY(do_remove(r, b, COWBD_NO_WAIT));
+	r->die = (struct die){.kinds = IN_WRITE};
+	return do_write(r, a, 3 * r->per, 1, 0);
+}
+
+static int all_write_in_place(struct run *r)
+{
+	struct oracle *o = &r->ph->oracle;
+
+	for (unsigned i = 0; i < o->nsubjects; i++)
+		if (o->subject[i]->died == 0 && !o->subject[i]->snapshot)
+			for (unsigned block = 0; block < 3; block++)
+				TRY(do_write(r, o->subject[i], block * r->per + 1, 2, 0));
+	return do_reclaim(r);
+}
+
 static int flush_what_is_there(struct run *r)
 {
 	struct subject *a = some_volume(r);
@@ -863,6 +897,7 @@ const struct directed directed_scripts[] = {
 	{"killed-with-a-journal-write-in-flight", 8192, 14, 3, 1,
 	 killed_with_a_journal_write_in_flight, checkpoint_again},
 	{"killed-before-a-flush", 8192, 14, 1, 1, killed_before_a_flush, checkpoint_again},
+	{"let-go-in-the-tail", 8192, 14, 3, 1, let_go_in_the_tail, all_write_in_place},
 	{"pages-change-before-they-are-written", 4096, 30, 2, 0,
 	 pages_change_before_they_are_written, NULL},
 	{"written-in-place-and-killed", 8192, 14, 1, 1, written_in_place_and_killed,

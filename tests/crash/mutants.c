@@ -35,7 +35,7 @@ static const struct mutant_rule {
 	{"replay-no-prescan", "replay-without-a-free-zone", 1},
 	{"reuse-before-durable", "freed-and-taken-at-once", 1},
 	{"ring-overrun", "journal-is-full", 1},
-	{"session-before-checkpoint", NULL, 5},
+	{"session-before-checkpoint", "let-go-in-the-tail", 1},
 	{"snapshot-early-return", "snapshot-of-a-write-in-flight", 1},
 	{"snapshot-without-data", NULL, 1},
 	{"super-before-pages", "deletion-interrupted", 1},
