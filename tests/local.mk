@@ -441,7 +441,7 @@ soak-fault: $(fault_tests)
 # The long form of the crash explorer; figures go to tests/reliability.json.
 soak-crash: tests/crash/explore
 	$(srcdir)/tests/crash/soak '$(abs_top_builddir)/tests/crash/explore' $${MINUTES:-30} $${IMAGES:-1000000}
-soak: soak-crash soak-kill soak-flips soak-mend
+soak: soak-crash soak-kill soak-flips soak-mend soak-hostile
 # Damaged pools repaired, MENDS times 40 on each engine; figures go to tests/reliability.json.
 soak-mend: $(fuzz_tests)
 	set -e; for test in tests/fuzz/test_mend_tiny tests/fuzz/test_mend; do \
@@ -462,6 +462,18 @@ soak-kill: all $(test_tools)
 	KILL_CYCLES=$${N:-300} KILL_REPORT='$(abs_builddir)/kill.figures' TEST_TIMEOUT=36000 \
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='tests/kill/cycles.sh tests/kill/repair.sh'
 	cat kill.figures kill.figures.repair | $(srcdir)/scripts/reliability note kill
+# Clients of NBD and of the control socket that mean harm; they count what they tried.
+hostile_tests = \
+	tests/nbd/hostile_drops.sh \
+	tests/nbd/hostile_mute.sh \
+	tests/nbd/hostile_options.sh \
+	tests/nbd/hostile_requests.sh \
+	tests/nbd/control_wild.sh
+soak-hostile: all $(test_tools)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(hostile_tests)'
+	{ echo '# Hostile clients of NBD and of the control socket (make soak-hostile)'; \
+	cat $(hostile_tests:.sh=.log); } | $(srcdir)/scripts/reliability note hostile
+.PHONY: soak-hostile
 # Real kernels; Debian's package of one is downloaded once a build directory, or into COWBD_VM_CACHE.
 check-vm: all-am tests/vm/writer tests/crash/logwrites
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(vm_tests)'

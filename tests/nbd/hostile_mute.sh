@@ -17,6 +17,7 @@ echo "write a 0 4096 7
 read a 0 4096 7" | talk_to other
 "$COWBD" snapshot other@now
 for pid in $pids; do wait "$pid"; done
+echo "+ $(cat mute.? | sed -n 's/ tried$//p' | awk '{ n += $1 } END { print n }') requests of clients that read nothing"
 wait_for 10 alone
 spent_little "$before" 40000
 stop_server
