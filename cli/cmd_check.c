@@ -28,21 +28,22 @@ static void print_finding(json_t *f)
 	putchar('\n');
 }
 
-static void print_findings(json_t *ok, uint64_t n)
+static void print_findings(json_t *ok)
 {
 	json_t *findings = json_object_get(ok, "findings"), *f;
 	size_t i;
 
 	json_array_foreach(findings, i, f) print_finding(f);
-	if (json_array_size(findings) < n)
-		printf("... only the first %zu findings are shown\n", json_array_size(findings));
+	if (count(ok, "findings_left"))
+		printf("... and %" PRIu64 " more findings, which are not shown\n",
+		       count(ok, "findings_left"));
 }
 
 static void print_result(json_t *ok)
 {
 	uint64_t damages = count(ok, "damages"), leaks = count(ok, "leaks");
 
-	print_findings(ok, damages + leaks + count(ok, "notes"));
+	print_findings(ok);
 	printf("%s: %" PRIu64 " objects, %" PRIu64 " pages verified, %" PRIu64 " blocks counted\n",
 	       damages ? "damaged"
 	       : leaks ? "leaks only"
@@ -146,7 +147,7 @@ static void print_scrub(json_t *ok)
 {
 	uint64_t damages = count(ok, "damages"), bare = count(ok, "without_checksum");
 
-	print_findings(ok, damages + count(ok, "leaks") + count(ok, "notes") + bad_blocks(ok));
+	print_findings(ok);
 	if (bare && !damages)
 		printf("%" PRIu64
 		       " blocks of snapshots have no checksum: there is no room for it, or "

@@ -85,6 +85,7 @@ struct check_run {
 	void *opaque;
 	json_t *findings;
 	const char *what; /* for progress; NULL: check */
+	uint64_t left;    /* findings that are not among them */
 };
 
 static void add_finding(void *opaque, enum cowbd_damage_kind kind, const char *object,
@@ -94,8 +95,10 @@ static void add_finding(void *opaque, enum cowbd_damage_kind kind, const char *o
 	struct check_run *c = opaque;
 	json_t *f;
 
-	if (json_array_size(c->findings) >= FINDINGS_MAX)
+	if (json_array_size(c->findings) >= FINDINGS_MAX) {
+		c->left++;
 		return;
+	}
 	f = json_pack("{s:s, s:s, s:s}", "kind", kinds[kind], "object", object ? object : "",
 		      "message", message);
 	if (offset != UINT64_MAX)
@@ -143,7 +146,7 @@ static json_t *result_json(const struct cowbd_check_result *res)
 static int check_either(struct cowbd_pool *p, const char *path, admin_progress progress,
 			void *opaque, json_t **ret_ok)
 {
-	struct check_run c = {progress, opaque, json_array(), NULL};
+	struct check_run c = {progress, opaque, json_array(), NULL, 0};
 	struct cowbd_check_options opt = {.report = add_finding,
 					  .progress = pass_progress,
 					  .opaque = &c,
@@ -160,14 +163,17 @@ static int check_either(struct cowbd_pool *p, const char *path, admin_progress p
 		return err;
 	}
 	answer = result_json(&res);
+	/* of a pool in use the library itself tells the first ones alone */
+	c.left = res.damages + res.leaks + res.notes - json_array_size(c.findings);
 	json_object_set_new(answer, "findings", c.findings);
+	json_object_set_new(answer, "findings_left", json_integer((json_int_t)c.left));
 	return answer_with(answer, ret_ok);
 }
 
 int admin_repair_file(const char *path, bool dry_run, admin_progress progress, void *opaque,
 		      json_t **ret_ok)
 {
-	struct check_run c = {progress, opaque, json_array(), NULL};
+	struct check_run c = {progress, opaque, json_array(), NULL, 0};
 	struct cowbd_check_options opt = {.report = add_finding,
 					  .progress = pass_progress,
 					  .opaque = &c,
@@ -186,6 +192,7 @@ int admin_repair_file(const char *path, bool dry_run, admin_progress progress, v
 	}
 	answer = result_json(&res.before);
 	json_object_set_new(answer, "findings", c.findings);
+	json_object_set_new(answer, "findings_left", json_integer((json_int_t)c.left));
 	json_object_set_new(answer, "after", result_json(&res.after));
 	json_object_set_new(answer, "written_pages", json_integer((json_int_t)res.pages));
 	json_object_set_new(answer, "recovered", json_boolean(res.recovered));
@@ -227,7 +234,7 @@ static json_t *scrub_json(const struct cowbd_scrub_result *res)
 
 int admin_scrub(struct admin_request *r, json_t **ret_ok)
 {
-	struct check_run c = {r->progress, r->opaque, json_array(), "scrub"};
+	struct check_run c = {r->progress, r->opaque, json_array(), "scrub", 0};
 	struct cowbd_check_options opt = {.report = add_finding,
 					  .progress = pass_progress,
 					  .opaque = &c,
@@ -245,5 +252,6 @@ int admin_scrub(struct admin_request *r, json_t **ret_ok)
 	}
 	answer = scrub_json(&res);
 	json_object_set_new(answer, "findings", c.findings);
+	json_object_set_new(answer, "findings_left", json_integer((json_int_t)c.left));
 	return answer_with(answer, ret_ok);
 }

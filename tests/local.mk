@@ -427,6 +427,11 @@ check-qemu-long: $(test_tools)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/nbd/qemu_reconnect.sh
 	$(srcdir)/scripts/reliability note mounted <kills.figures
 .PHONY: check-attach-long check-qemu-long
+# A minute of fio beside checks, and one without.
+check-online-long: all $(test_tools)
+	CHECK_SECONDS=60 TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/nbd/check_online.sh
+	cat tests/nbd/check_online.log
+.PHONY: check-online-long
 check-valgrind: $(unit_tests)
 	TEST_WRAPPER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full' \
 	CK_FORK=no TEST_TIMEOUT=600 $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)'
