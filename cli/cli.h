@@ -212,7 +212,7 @@ bool interruption_waits(void);
 struct client;
 
 struct hello {
-	char uuid[37], version[64];
+	char uuid[37], name[65], version[64];
 	uint64_t dev, ino;
 	int pid;
 };

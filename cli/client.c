@@ -88,7 +88,7 @@ static int no_hello(struct client *k, int err)
 static int read_hello(struct client *k, struct hello *ret)
 {
 	struct timeval limit = {.tv_sec = HELLO_SECONDS}, none = {0};
-	const char *uuid, *version;
+	const char *uuid, *name, *version;
 	SCOPED_JSON json_t *m = NULL;
 	json_int_t dev, ino;
 	struct hello h = {0};
@@ -100,11 +100,13 @@ static int read_hello(struct client *k, struct hello *ret)
 	setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
 	if (!m)
 		return no_hello(k, err);
-	if (json_unpack(m, "{s:i, s:{s:s, s:I, s:I, s:i, s:s}}", "v", &v, "hello", "pool", &uuid,
-			"dev", &dev, "ino", &ino, "pid", &h.pid, "version", &version) < 0 ||
+	if (json_unpack(m, "{s:i, s:{s:s, s:s, s:I, s:I, s:i, s:s}}", "v", &v, "hello", "pool",
+			&uuid, "name", &name, "dev", &dev, "ino", &ino, "pid", &h.pid, "version",
+			&version) < 0 ||
 	    v != PROTOCOL)
 		return -EPROTO;
 	snprintf(h.uuid, sizeof h.uuid, "%s", uuid);
+	snprintf(h.name, sizeof h.name, "%s", name);
 	snprintf(h.version, sizeof h.version, "%s", version);
 	h.dev = (uint64_t)dev;
 	h.ino = (uint64_t)ino;

@@ -2,7 +2,8 @@
 /*
  * session.c - which pool is meant, and the way to it: its daemon, or the file itself
  *
- *	-p POOL, else $COWBD_POOL:  a file: its UUID names the control socket
+ *	-p POOL, else $COWBD_POOL:  a file: the link RUNDIR/DEV:INO.ctl leads to its daemon, else
+ *	                            its UUID, read from it, names the control socket
  *	                            no file: the link RUNDIR/POOL.ctl
  *	neither:                    the only control socket on which somebody answers
  *
@@ -11,6 +12,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,12 +72,38 @@ static bool nobody_listens(int err)
 
 /* ---- by path ------------------------------------------------------------------------ */
 
+/* The daemon that left a link for this very file: nothing is read from it, behind the writes of a busy disk.
+ * Whatever goes wrong is seen, and said, on the long way. */
+static bool find_by_link(const char *path, struct session *s)
+{
+	SCOPED_TEXT char *ctl = NULL;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !(s->path = realpath(path, NULL)))
+		return false;
+	if (run_dir_file(&ctl, "%" PRIx64 ":%" PRIx64 CTL, (uint64_t)st.st_dev,
+			 (uint64_t)st.st_ino) == DONE &&
+	    client_connect(ctl, &s->daemon, &s->hello) == 0 && s->hello.dev == st.st_dev &&
+	    s->hello.ino == st.st_ino) {
+		snprintf(s->uuid, sizeof s->uuid, "%s", s->hello.uuid);
+		snprintf(s->name, sizeof s->name, "%s", s->hello.name);
+		return true;
+	}
+	client_close(s->daemon);
+	s->daemon = NULL;
+	free(s->path);
+	s->path = NULL;
+	return false;
+}
+
 int session_find_path(const char *path, struct session *s)
 {
 	SCOPED_TEXT char *ctl = NULL;
 	struct cowbd_identity id;
 	int err, status;
 
+	if (find_by_link(path, s))
+		return DONE;
 	if (cowbd_probe(path, &id) < 0)
 		return complain_library();
 	s->path = realpath(path, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * rundir.c - the control socket's place in the file system, and the links that bear the pool's name
+ * rundir.c - the control socket's place in the file system, and the links to it
  *
  * The socket is bound under a name of its own and renamed into place once it listens: whoever
  * finds it can connect.  We hold the pool's lock, so a socket there that refuses connections was
@@ -12,6 +12,7 @@
 #include "rundir.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 static char error[PATH_ROOM + 512];
 static char directory[PATH_ROOM]; /* "": the socket has a path of its own, and no links */
 static char uuid[37], name[64];
+static char file_name[40]; /* device and inode of the pool's file */
 static char control_path[PATH_ROOM];
 static struct stat bound; /* the socket as we made it */
 
@@ -194,24 +196,25 @@ static int open_directory(void)
 
 /* ---- links --------------------------------------------------------------------------- */
 
-/* NAME.SUFFIX -> UUID.SUFFIX; false if the pool's name can't be a file's. */
-static bool link_paths(const char *suffix, char *link, char *target, char *target_path)
+/* BASE.SUFFIX -> UUID.SUFFIX; false if BASE can't be a file's name. */
+static bool link_paths(const char *base, const char *suffix, char *link, char *target,
+		       char *target_path)
 {
-	if (!directory[0] || !name[0] || name[0] == '.' || strchr(name, '/'))
+	if (!directory[0] || !base[0] || base[0] == '.' || strchr(base, '/'))
 		return false;
 	snprintf(target, PATH_ROOM, "%s.%s", uuid, suffix);
-	return snprintf(link, PATH_ROOM, "%s/%s.%s", directory, name, suffix) < PATH_ROOM &&
+	return snprintf(link, PATH_ROOM, "%s/%s.%s", directory, base, suffix) < PATH_ROOM &&
 	       snprintf(target_path, PATH_ROOM, "%s/%s", directory, target) < PATH_ROOM;
 }
 
 /* A link of another pool that is served stays: the first one has the name. */
-static void make_link(const char *suffix)
+static void make_link(const char *base, const char *suffix)
 {
 	char link[PATH_ROOM], target[PATH_ROOM], target_path[PATH_ROOM], temporary[PATH_ROOM + 1];
 	char there[PATH_ROOM];
 	ssize_t len;
 
-	if (!link_paths(suffix, link, target, target_path))
+	if (!link_paths(base, suffix, link, target, target_path))
 		return;
 	len = readlink(link, there, sizeof there - 1);
 	if (len < 0 && errno == EINVAL)
@@ -229,12 +232,12 @@ static void make_link(const char *suffix)
 		nbdkit_debug("%s: %s", link, strerror(errno));
 }
 
-static void remove_link(const char *suffix)
+static void remove_link(const char *base, const char *suffix)
 {
 	char link[PATH_ROOM], target[PATH_ROOM], target_path[PATH_ROOM], there[PATH_ROOM];
 	ssize_t len;
 
-	if (!link_paths(suffix, link, target, target_path))
+	if (!link_paths(base, suffix, link, target, target_path))
 		return;
 	len = readlink(link, there, sizeof there - 1);
 	if (len < 0)
@@ -260,14 +263,17 @@ int rundir_bind(struct cowbd_pool *p, const char *path, int *ret_fd)
 	cowbd_pool_info(p, info);
 	memcpy(uuid, info->uuid, sizeof uuid);
 	memcpy(name, info->name, sizeof name);
+	snprintf(file_name, sizeof file_name, "%" PRIx64 ":%" PRIx64, info->dev, info->ino);
 	free(info);
 	err = open_directory();
 	if (err)
 		return err;
 	snprintf(default_path, sizeof default_path, "%s/%s.ctl", directory, uuid);
 	err = bind_at(default_path, ret_fd);
-	if (!err)
-		make_link("ctl");
+	if (!err) {
+		make_link(name, "ctl");
+		make_link(file_name, "ctl");
+	}
 	return err;
 }
 
@@ -276,9 +282,9 @@ void rundir_link_nbd(const char *nbd_socket)
 	char link[PATH_ROOM], target[PATH_ROOM], target_path[PATH_ROOM];
 	struct stat a, b;
 
-	if (link_paths("nbd", link, target, target_path) && stat(target_path, &a) == 0 &&
+	if (link_paths(name, "nbd", link, target, target_path) && stat(target_path, &a) == 0 &&
 	    stat(nbd_socket, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-		make_link("nbd");
+		make_link(name, "nbd");
 }
 
 void rundir_unbind(void)
@@ -290,8 +296,9 @@ void rundir_unbind(void)
 	if (lstat(control_path, &st) == 0 && st.st_dev == bound.st_dev &&
 	    st.st_ino == bound.st_ino) {
 		unlink(control_path);
-		remove_link("ctl");
-		remove_link("nbd");
+		remove_link(name, "ctl");
+		remove_link(name, "nbd");
+		remove_link(file_name, "ctl");
 	}
 	control_path[0] = 0;
 }

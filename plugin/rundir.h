@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * rundir.h - the control socket's place in the file system, and the links that bear the pool's name
+ * rundir.h - the control socket's place in the file system, and the links to it
  *
  *	RUNDIR/<pool-uuid>.ctl   the control socket
  *	RUNDIR/<pool-uuid>.nbd   the NBD socket, when nbdkit was told so
  *	RUNDIR/NAME.ctl, .nbd    links to them
+ *	RUNDIR/DEV:INO.ctl       link by the pool's file, in hex: so that a command needn't read the
+ *	                         file, behind the writes of a busy disk, to know its UUID
  *
  * From one thread, before others run and after they have ended.
  */
