@@ -216,6 +216,7 @@ static void zone_free(struct check *c, struct zone *z)
 	if (!z || z == &zone_unknown || z == &zone_elsewhere || z == &zone_done)
 		return;
 	c->memory -= zone_bytes(z->meta, z->units) + (z->wide ? z->units * sizeof *z->wide : 0);
+	check_cache_free(c, z);
 	free(z->wide);
 	free(z->refs);
 	free(z);
@@ -245,12 +246,16 @@ static int set_counts(struct check *c, struct zone *z, const struct le16 *count)
 	return 0;
 }
 
+static uint64_t memory_bound(const struct check *c)
+{
+	return c->opt && c->opt->memory_bytes ? c->opt->memory_bytes : MEMORY_BYTES;
+}
+
 /* Has a zone of data to wait for a later pass?  Those of metadata are all needed at once. */
 static bool must_wait(const struct check *c)
 {
-	uint64_t bound = c->opt && c->opt->memory_bytes ? c->opt->memory_bytes : MEMORY_BYTES;
-
-	return !c->repair && c->counted && c->memory + zone_bytes(false, c->g.zone_blocks) > bound;
+	return !c->repair && c->counted &&
+	       c->memory + zone_bytes(false, c->g.zone_blocks) > memory_bound(c);
 }
 
 /* Keeps what the page of a zone in use says. */
@@ -652,10 +657,11 @@ static int check_all(struct check *c)
 	err = load_dying(c);
 	if (!err)
 		err = load_groups(c);
-	if (!err)
+	if (!err) {
 		say_passes(c);
-	if (!err)
+		check_cache_begin(c, memory_bound(c));
 		err = check_catalog(c);
+	}
 	if (!err)
 		err = check_objects(c);
 	if (!err)
@@ -694,7 +700,7 @@ void check_fini(struct check *c)
 
 int check_run(struct check *c)
 {
-	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFERS + AHEAD_PAGES) * PAGE_BYTES);
+	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFER_GAPS + 1) * PAGE_BYTES);
 	return c->buffer ? check_all(c) : fail(-ENOMEM, "out of memory");
 }
 

@@ -2,7 +2,7 @@
 /*
  * check_internal.h - what the files of the checker share
  *
- * check.c (tables, what is left), check_maps.c (references), check_read.c, check_journal.c.
+ * check.c (tables, what is left), check_maps.c (references), check_read.c, check_cache.c, check_journal.c.
  */
 #ifndef COWBD_CHECK_INTERNAL_H
 #define COWBD_CHECK_INTERNAL_H
@@ -15,6 +15,7 @@
 #define BUFFER_OTHER (MAP_DEPTH_MAX + 1)
 #define BUFFERS (MAP_DEPTH_MAX + 2)
 #define AHEAD_PAGES 64u /* read at once */
+#define BUFFER_GAPS (BUFFERS + AHEAD_PAGES)
 
 /* A zone in use, as its page says. */
 struct zone {
@@ -26,6 +27,7 @@ struct zone {
 	uint8_t *single;           /* bit map: the count is 1 */
 	struct le32 *slot;         /* [units] metadata: current slots */
 	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
+	struct page_cache *cache;  /* metadata: its pages as they were read, NULL not yet */
 	uint32_t *refs;            /* [2 * units] repair: references found; what the counts were */
 	bool rebuilt;      /* repair: its page was lost, slots are those of the newest copies */
 	bool guessed;      /* repair: so were tables above it */
@@ -87,10 +89,12 @@ struct check {
 	struct {
 		uint64_t offset[AHEAD_PAGES];
 		unsigned n;
+		unsigned until;  /* entry of the page above up to which they go */
 	} ahead;                 /* pages read ahead, in the buffers from BUFFERS on */
 	uint64_t visited, total; /* map and catalog pages */
-	uint64_t memory;         /* bytes of zones that are counted now */
-	uint64_t data_zones;     /* of the pool */
+	uint64_t memory;     /* bytes of zones that are counted now, and of pages that are kept */
+	bool caching;        /* pages of metadata are read zone by zone, and kept */
+	uint64_t data_zones; /* of the pool */
 	uint64_t counted, later; /* of them: in this pass; not yet */
 	bool quiet;              /* what is read was read and reported before */
 
@@ -128,6 +132,14 @@ int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_
 void check_ahead_begin(struct check *c);
 void check_ahead_add(struct check *c, uint64_t page, struct le32 slot);
 void check_ahead_run(struct check *c);
+
+/* Are pages of metadata to be kept, within bound bytes of memory?  Their number is known. */
+void check_cache_begin(struct check *c, uint64_t bound);
+/* Will check_cache_take have the page? */
+bool check_cache_has(const struct check *c, uint64_t page);
+/* Copies the named slot of a page from what is kept of its zone, which is read if it wasn't.  false: it is not there. */
+bool check_cache_take(struct check *c, uint64_t page, struct le32 slot, void *buf);
+void check_cache_free(struct check *c, struct zone *z);
 
 /* Takes a reference off the count of a page or block.  The zone it is in and its place
  * there, or NULL if nothing is known of it (reported). */

@@ -197,20 +197,21 @@ static const struct zone *zone_of_page(const struct check *c, uint64_t page)
 	return z && z->meta ? z : NULL;
 }
 
-/* The pages that entries from i on of m name are read at once, every so often.  Only for the last
- * pages on the way down: they don't read ahead themselves. */
+/* The pages that entries from i on of m name are read at once, as many as fit, when those before are through.
+ * Only for the last pages on the way down: they don't read ahead themselves. */
 static void read_entries_ahead(struct check *c, const struct disk_map *m, unsigned i)
 {
-	if (i % AHEAD_PAGES)
+	if (i != 0 && i < c->ahead.until)
 		return;
 	check_ahead_begin(c);
-	for (unsigned to = MIN(i + AHEAD_PAGES, MAP_FANOUT); i < to; i++) {
+	for (; i < MAP_FANOUT && c->ahead.n < AHEAD_PAGES; i++) {
 		uint64_t page = get48(m->entry[i]) & ENTRY_NUMBER;
 		const struct zone *z = page ? zone_of_page(c, page) : NULL;
 
 		if (z && !z->place[page % ZONE_TWINS])
 			check_ahead_add(c, page, z->slot[page % ZONE_TWINS]);
 	}
+	c->ahead.until = i;
 	check_ahead_run(c);
 }
 

@@ -6,6 +6,8 @@
  * once, and then taken one by one.  What went wrong there is read again alone, so that its error
  * is found where it belongs.
  */
+#include <stdlib.h>
+
 #include "check_internal.h"
 
 void check_ahead_begin(struct check *c)
@@ -15,29 +17,44 @@ void check_ahead_begin(struct check *c)
 
 void check_ahead_add(struct check *c, uint64_t page, struct le32 slot)
 {
-	if (slot_written(slot) && c->ahead.n < AHEAD_PAGES)
+	if (slot_written(slot) && c->ahead.n < AHEAD_PAGES && !check_cache_has(c, page))
 		c->ahead.offset[c->ahead.n++] = page_offset(page, slot_which(slot));
 }
 
+static int by_offset(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Neighbours are read by one request: pages of one map mostly are. */
 void check_ahead_run(struct check *c)
 {
 	struct store_io io[AHEAD_PAGES];
 	struct iovec iov[AHEAD_PAGES];
+	unsigned first[AHEAD_PAGES + 1], n = 0;
 
+	qsort(c->ahead.offset, c->ahead.n, sizeof *c->ahead.offset, by_offset);
 	for (unsigned i = 0; i < c->ahead.n; i++) {
 		iov[i] = (struct iovec){check_buffer(c, BUFFERS + i), PAGE_BYTES};
-		io[i] = (struct store_io){
+		if (i && c->ahead.offset[i] == c->ahead.offset[i - 1] + PAGE_BYTES) {
+			io[n - 1].niov++;
+			continue;
+		}
+		first[n] = i;
+		io[n++] = (struct store_io){
 			.flags = STORE_DIRECT,
 			.offset = c->ahead.offset[i],
 			.iov = &iov[i],
 			.niov = 1,
 		};
 	}
-	if (c->ahead.n == 0 || store_submit(c->store, io, c->ahead.n) == 0)
+	if (n == 0 || store_submit(c->store, io, n) == 0)
 		return;
-	for (unsigned i = 0; i < c->ahead.n; i++)
-		if (io[i].result)
-			c->ahead.offset[i] = UINT64_MAX;
+	for (unsigned k = 0; k < n; k++)
+		for (unsigned i = 0; io[k].result && i < (unsigned)io[k].niov; i++)
+			c->ahead.offset[first[k] + i] = UINT64_MAX;
 }
 
 /* Copies what was read ahead from offset to buf, if it was. */
@@ -60,7 +77,7 @@ int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_
 
 	if (c->repair && repair_patched(c, page, buf))
 		return 0;
-	if (!take_ahead(c, offset, buf))
+	if (!check_cache_take(c, page, slot, buf) && !take_ahead(c, offset, buf))
 		err = store_read(c->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
 	if (!err)
 		err = page_check(buf, kind, c->super.uuid, offset, &c->g);

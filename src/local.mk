@@ -20,6 +20,7 @@ engine_sources = \
 	src/catalog.h \
 	src/check.c \
 	src/check.h \
+	src/check_cache.c \
 	src/check_internal.h \
 	src/check_journal.c \
 	src/check_maps.c \
