@@ -28,7 +28,10 @@ EXTRA_DIST += \
 	bench/comparison/picture.py \
 	bench/comparison/report.py \
 	bench/comparison/special.py \
-	bench/comparison/targets.py
+	bench/comparison/targets.py \
+	bench/results/full.json \
+	bench/results/full.md \
+	bench/results/full.svg
 
 # cowbd and its peers, side by side: make bench BENCH='--full'
 bench: all bench/load

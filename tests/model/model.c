@@ -408,7 +408,9 @@ void model_empty(struct model *m)
 		     "%" PRIu64 " blocks are used, %" PRIu64
 		     " subtrees dying, though nothing is left",
 		     info.used_blocks, info.dying);
-	model_expect(info.metadata_bytes == 0,
+	/* A zone that is emptied while a volume allocates from it keeps its pages of checksums until it is used again, and so
+	 * does one whose drop of them a kill undid.  That nothing else is left, and each page is named, model_check saw. */
+	model_expect(info.metadata_bytes == 0 || m->scrubbed,
 		     "%" PRIu64 " bytes of metadata, though nothing is left", info.metadata_bytes);
 }
 

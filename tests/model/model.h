@@ -43,6 +43,7 @@ struct model {
 	uint64_t rng, step, made;
 	uint8_t *buf[2]; /* scratch, all windows each */
 	uint64_t full;   /* operations that met a full pool */
+	bool scrubbed;   /* there may be pages of checksums */
 };
 
 /* Random numbers, from the seed alone. */

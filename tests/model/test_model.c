@@ -214,6 +214,7 @@ static void scrub_and_flip(struct model *m)
 	uint64_t block = frozen_block(m, &rot.name), at;
 
 	scrubs++;
+	m->scrubbed = true;
 	model_expect(m->tight || res.bare == 0, "scrub: %" PRIu64 " blocks without a checksum",
 		     res.bare);
 	if (block == 0 || res.bare)

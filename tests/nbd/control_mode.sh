@@ -9,7 +9,7 @@ serve
 ctl=$(control_socket)
 [ "$(stat -c %a "$ctl")" = 600 ] || fail "mode $(stat -c %a "$ctl")"
 [ "$(readlink "$COWBD_RUNDIR/pool.ctl")" = "$(basename "$ctl")" ]
-file=$(printf '%x:%x' $(stat -c '%d %i' "$COWBD_POOL"))
+file=$(printf '%x:%x' "$(stat -c %d "$COWBD_POOL")" "$(stat -c %i "$COWBD_POOL")")
 [ "$(readlink "$COWBD_RUNDIR/$file.ctl")" = "$(basename "$ctl")" ]
 stop_server
 [ -z "$(ls "$COWBD_RUNDIR")" ] || fail "left behind: $(ls "$COWBD_RUNDIR")"

@@ -74,7 +74,7 @@ vm_udev() {
 		rm -rf "$vm_cache/udev"
 		mkdir "$vm_cache/udev"
 		(cd "$vm_cache/udev" && timeout 120 apt-get -qq download udev >/dev/null 2>&1 &&
-			dpkg-deb -x udev_*.deb . && rm -f udev_*.deb && touch done) || :
+			dpkg-deb -x udev_*.deb . && rm -f udev_*.deb && touch 'done') || :
 	fi
 	[ ! -e "$vm_cache/udev/done" ] || echo "$vm_cache/udev"
 	exec 8>&-
