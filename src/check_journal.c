@@ -6,6 +6,9 @@
  * whole lies the journal ends: that is what a power cut leaves, and no damage.  Damage
  * is what a batch with a right number, chain and checksum should not hold; and an end behind which whole
  * batches of greater numbers lie, for each was written when the one before it was durable.
+ *
+ * Of a pool in use the journal ends as well where a batch goes on later than the one before it ended: a checkpoint
+ * newer than the one that is looked at made durable what lies between, and no batch has it.
  */
 #include "check_internal.h"
 
@@ -62,6 +65,15 @@ static int read_batch(struct check *c, struct ring *r, uint64_t offset)
 	return 1;
 }
 
+/* Does a newer checkpoint lie between the batch in r->batch and the one before it? */
+static bool is_past(const struct check *c, const struct ring *r)
+{
+	struct disk_batch h;
+
+	memcpy(&h, r->batch, sizeof h);
+	return c->opt && c->opt->in_use && get64(h.first) > r->seq + 1;
+}
+
 /* The records of the batch in r->batch: what is wrong with them, or NULL. */
 static const char *check_batch(struct check *c, struct ring *r)
 {
@@ -99,7 +111,7 @@ static const char *check_batch(struct check *c, struct ring *r)
 	return NULL;
 }
 
-/* Reads batches until there is none: a torn one is what a power cut leaves, no damage. */
+/* Reads batches until none follows: a torn one is what a power cut leaves, no damage. */
 static int scan_ring(struct check *c, struct ring *r)
 {
 	for (;;) {
@@ -110,8 +122,8 @@ static int scan_ring(struct check *c, struct ring *r)
 
 		if (got == 0 && offset != 0)
 			got = read_batch(c, r, offset = 0);
-		if (got <= 0)
-			return got;
+		if (got <= 0 || is_past(c, r))
+			return MIN(got, 0);
 		memcpy(&h, r->batch, sizeof h);
 		wrong = check_batch(c, r);
 		if (wrong) {

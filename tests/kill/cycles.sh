@@ -40,10 +40,6 @@ kill_server() {
 	wait "$server" || :
 }
 
-tail_path() {
-	"$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p'
-}
-
 # init_is_killed: then it works again.
 init_is_killed() {
 	"$COWBD" init "$TEST_DIR/other" --size 256M >/dev/null 2>&1 &

@@ -11,7 +11,7 @@ nbdkit nbd --version >/dev/null 2>&1 || skip "nbdkit has no nbd plugin"
 nbdkit --filter=retry null --version >/dev/null 2>&1 || skip "nbdkit has no retry filter"
 new_pool
 serve
-tail=$("$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p')
+tail=$(tail_path)
 [ -e "$tail" ] || skip "there is no tail here: $tail"
 "$COWBD" create vol 64M
 proxy_sock=$TEST_DIR/proxy.sock

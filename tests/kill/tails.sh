@@ -3,10 +3,6 @@
 # tails.sh - a tail is replayed only where it belongs: missing, foreign, torn, of a copy: refused with one line
 . "$top_srcdir/tests/nbd/functions.sh"
 
-tail_path() {
-	"$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p'
-}
-
 # killed: leaves a pool whose first block is flushed (1), and whose second is in the tail alone (2).
 killed() {
 	rm -f "$pool"

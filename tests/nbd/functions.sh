@@ -47,6 +47,11 @@ stop_server() {
 	server=
 }
 
+# tail_path: of the volatile tail of the server that runs.
+tail_path() {
+	"$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p'
+}
+
 # uri NAME: where to find the export.
 uri() {
 	echo "nbd+unix:///$1?socket=$sock"

@@ -5,7 +5,7 @@
 
 new_pool
 serve
-tail=$("$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p')
+tail=$(tail_path)
 [ -e "$tail" ] || skip "there is no tail here: $tail"
 "$COWBD" create vol 16M
 talk <<END

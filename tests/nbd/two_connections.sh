@@ -17,7 +17,7 @@ write a 1048576 8192 3
 flush b
 END
 # The journal and the data alone must do: the tail is thrown away with the server.
-tail=$("$COWBD" status --json | sed -n 's/.*"tail": *"\([^"]*\)".*/\1/p')
+tail=$(tail_path)
 [ -e "$tail" ] || skip "there is no tail here: $tail"
 kill -9 "$server"
 wait "$server" || :

@@ -237,6 +237,34 @@ START_TEST(a_check_that_is_overrun_says_so_and_not_what_it_saw)
 }
 END_TEST
 
+/* Records that a checkpoint makes durable, so that no batch has them, and one that is in a batch. */
+static void go_past(void *opaque, uint64_t done, uint64_t total)
+{
+	(void)done;
+	(void)total;
+	++*(unsigned *)opaque;
+	write_some(50);
+	ck_assert_ok(checkpoint_run(&p->e));
+	ck_assert_ok(cowbd_create(p, "past", MIB, 0, 0));
+	ck_assert_ok(cowbd_sync(p));
+}
+
+START_TEST(a_journal_that_went_past_the_pinned_checkpoint_is_no_damage)
+{
+	unsigned gone = 0;
+	struct cowbd_check_options opt = {.progress = go_past, .opaque = &gone};
+	struct cowbd_check_result result = {.damages = 4711};
+
+	begin();
+	work_on(4);
+	ck_assert_ok(cowbd_check_pool(p, &opt, &result));
+	ck_assert_uint_eq(gone, 1);
+	ck_assert_uint_eq(result.damages + result.leaks, 0);
+	ck_assert_uint_eq(result.checkpoints, 1);
+	end();
+}
+END_TEST
+
 START_TEST(a_full_pool_gets_its_zones_back_at_once)
 {
 	struct spill *spill;
@@ -268,6 +296,7 @@ int main(void)
 	tcase_add_test(t, zones_of_metadata_stay_while_somebody_reads_there);
 	tcase_add_test(t, damage_is_found_also_after_its_page_was_written_anew);
 	tcase_add_test(t, a_check_that_is_overrun_says_so_and_not_what_it_saw);
+	tcase_add_test(t, a_journal_that_went_past_the_pinned_checkpoint_is_no_damage);
 	tcase_add_test(t, a_full_pool_gets_its_zones_back_at_once);
 	suite_add_tcase(s, t);
 	return run_suite(s);
