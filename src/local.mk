@@ -25,6 +25,8 @@ engine_sources = \
 	src/check_journal.c \
 	src/check_maps.c \
 	src/check_read.c \
+	src/changes.c \
+	src/changes.h \
 	src/checkpoint.c \
 	src/client.c \
 	src/compare.c \

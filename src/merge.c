@@ -31,8 +31,11 @@ static void freeze(struct delta *live, struct delta *frozen)
 
 void space_cut(struct space *s)
 {
+	struct changes none = s->frozen;
+
 	assert(!s->merging);
-	freeze(&s->live, &s->frozen);
+	s->frozen = s->live;
+	s->live = none;
 	freeze(&s->dropped, &s->dropped_frozen);
 	freeze(&s->retype, &s->retype_frozen);
 	struct sums_table empty = s->sums_frozen;
@@ -46,37 +49,72 @@ void space_cut(struct space *s)
 
 /* ---- the plan ------------------------------------------------------------------------------ */
 
-/* Counts the entries of each zone. */
-static int count_entries(const struct delta *d, uint64_t zones, uint32_t *count)
-{
-	uint64_t unit;
-	int value;
+/* A change of a count: the unit's index in its zone, and by how much, at most CHANGE_MAX, which is beyond any
+ * count, so that the merge fails. */
+#define CHANGE_BITS 22u
+#define CHANGE_MAX ((1 << (CHANGE_BITS - 1)) - 1)
 
-	for (size_t i = 0; d->slot && i <= d->mask; i++)
-		if (delta_at(d, i, &unit, &value)) {
-			if (unit_zone(unit) >= zones)
-				return fail(-EUCLEAN,
-					    "unit %" PRIu64 " is beyond the pool; run cowbd check",
-					    unit);
-			count[unit_zone(unit)]++;
+static_assert(ZONE_UNITS_MAX <= 1u << (32 - CHANGE_BITS), "a unit's index must fit");
+
+static uint32_t pack_change(unsigned unit, int by)
+{
+	by = MAX(-CHANGE_MAX, MIN(by, CHANGE_MAX));
+	return unit << CHANGE_BITS | ((uint32_t)by & ((1u << CHANGE_BITS) - 1));
+}
+
+static int change_by(uint32_t change)
+{
+	return (int32_t)(change << (32 - CHANGE_BITS)) >> (32 - CHANGE_BITS);
+}
+
+/* All changes to counts: of frozen, then of dropped_frozen, whose sign is the other. */
+struct walk {
+	uint64_t at;
+	size_t slot;
+};
+
+static bool next_change(const struct space *s, struct walk *w, uint64_t *ret_unit, int *ret_by)
+{
+	const struct delta *d = &s->dropped_frozen;
+
+	if (changes_next(&s->frozen, &w->at, ret_unit, ret_by))
+		return true;
+	while (d->slot && w->slot <= d->mask)
+		if (delta_at(d, w->slot++, ret_unit, ret_by)) {
+			*ret_by = -*ret_by;
+			return true;
 		}
+	return false;
+}
+
+/* Counts the changes of each zone. */
+static int count_changes(const struct space *s, uint64_t zones, uint32_t *count)
+{
+	struct walk w = {0};
+	uint64_t unit;
+	int by;
+
+	while (next_change(s, &w, &unit, &by)) {
+		if (unit_zone(unit) >= zones)
+			return fail(-EUCLEAN,
+				    "unit %" PRIu64 " is beyond the pool; run cowbd check", unit);
+		count[unit_zone(unit)]++;
+	}
 	return 0;
 }
 
-/* Puts each entry behind the others of its zone, whose place in the list is at[zone]. */
-static void place_entries(const struct delta *d, int sign, const uint32_t *at,
-			  struct merge_plan *plan)
+/* Puts each change behind the others of its zone, whose place in the list is at[zone]. */
+static void place_changes(const struct space *s, const uint32_t *at, struct merge_plan *plan)
 {
+	struct walk w = {0};
 	uint64_t unit;
-	int value;
+	int by;
 
-	for (size_t i = 0; d->slot && i <= d->mask; i++)
-		if (delta_at(d, i, &unit, &value)) {
-			uint32_t k = at[unit_zone(unit)] & ~MARKED;
+	while (next_change(s, &w, &unit, &by)) {
+		uint32_t k = at[unit_zone(unit)] & ~MARKED;
 
-			plan->change[plan->end[k]++] =
-				(struct count_change){unit_index(unit), sign * value};
-		}
+		plan->change[plan->end[k]++] = pack_change(unit_index(unit), by);
+	}
 }
 
 static int plan_alloc(struct merge_plan *plan, size_t zones, size_t changes)
@@ -119,8 +157,7 @@ int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, si
 
 	if (!at)
 		return fail(-ENOMEM, "no memory to write a checkpoint");
-	if ((r = count_entries(&s->frozen, zones, at)) < 0 ||
-	    (r = count_entries(&s->dropped_frozen, zones, at)) < 0)
+	if ((r = count_changes(s, zones, at)) < 0)
 		return r;
 	for (size_t i = 0; s->retype_frozen.slot && i <= s->retype_frozen.mask; i++)
 		if (delta_at(&s->retype_frozen, i, &zone, &value))
@@ -129,12 +166,11 @@ int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, si
 		at[staged[i] / ZONE_TWINS + staged[i] % ZONE_TWINS] |= MARKED;
 	for (zone = 0; zone < zones; zone++)
 		n += at[zone] != 0;
-	r = plan_alloc(ret_plan, n, s->frozen.used + s->dropped_frozen.used);
+	r = plan_alloc(ret_plan, n, s->frozen.units + s->dropped_frozen.used);
 	if (r < 0)
 		return r;
 	list_zones(zones, at, ret_plan);
-	place_entries(&s->frozen, 1, at, ret_plan);
-	place_entries(&s->dropped_frozen, -1, at, ret_plan);
+	place_changes(s, at, ret_plan);
 	return 0;
 }
 
@@ -157,7 +193,7 @@ static int merge_counts(const struct merge_plan *plan, size_t i, struct disk_zon
 	for (unsigned k = 0; k < ZONE_UNITS_MAX; k++)
 		count[k] = k < units ? get16(z->count[k]) : 0;
 	for (size_t k = i ? plan->end[i - 1] : 0; k < plan->end[i]; k++)
-		count[plan->change[k].unit] += plan->change[k].by;
+		count[plan->change[k] >> CHANGE_BITS] += change_by(plan->change[k]);
 	for (unsigned k = 0; k < ZONE_UNITS_MAX; k++)
 		if (count[k] < 0 || count[k] > (int)(k < units ? COUNT_MAX : 0))
 			return fail(-EUCLEAN,
@@ -306,7 +342,7 @@ void space_committed(struct space *s)
 
 void space_merge_end(struct space *s)
 {
-	delta_clear(&s->frozen);
+	changes_clear(&s->frozen);
 	delta_clear(&s->dropped_frozen);
 	delta_clear(&s->retype_frozen);
 	sums_table_clear(&s->sums_frozen);

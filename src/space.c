@@ -7,7 +7,10 @@
  */
 #include "space_internal.h"
 
-#define DELTA_BOUND 700000u /* a table of 8 MiB */
+#define DUE                                                                                        \
+	175000u /* units changed: a checkpoint begins, so that the next opening replays no more */
+#define LINES_BOUND 380000u   /* lines of changes: a table of 16 MiB, for up to 4.5 million units */
+#define DROPPED_BOUND 700000u /* a table of 8 MiB */
 #define PRESSURE_US 4000u
 #define FALLS_MIN 1024u
 #define SETTLE_AT_ONCE 4096u
@@ -35,14 +38,14 @@ int space_count(struct space *s, uint64_t unit, unsigned *ret_count)
 	if (r < 0)
 		return r;
 	const struct disk_zone *z = page->data;
-	int n = get16(z->count[unit_index(unit)]) + delta_get(&s->live, unit);
+	int n = get16(z->count[unit_index(unit)]) + changes_get(&s->live, unit);
 
 	if (MUTANT("reclaimed-reuse-early"))
 		n -= delta_get(&s->dropped, unit);
 	if (merged(s, z))
 		n += delta_get(&s->dropped_frozen, unit); /* [SPACE-3] */
 	else if (s->merging)
-		n += delta_get(&s->frozen, unit);
+		n += changes_get(&s->frozen, unit);
 	if (n < 0)
 		return fail(-EUCLEAN,
 			    "unit %" PRIu64
@@ -115,9 +118,9 @@ int space_prepare(struct space *s, unsigned n)
 {
 	int r;
 
-	if (s->journal && s->live.used + s->dropped.used > DELTA_BOUND)
+	if (s->journal && (s->live.used > LINES_BOUND || s->dropped.used > DROPPED_BOUND))
 		return need_more(NEED_CHECKPOINT);
-	if ((r = delta_prepare(&s->live, n)) < 0 ||
+	if ((r = changes_prepare(&s->live, n)) < 0 ||
 	    (r = delta_prepare(&s->pending, n + to_release(s))) < 0 ||
 	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->retype, 4)) < 0)
 		return r;
@@ -126,20 +129,20 @@ int space_prepare(struct space *s, unsigned n)
 
 int space_prepare_raises(struct space *s, uint64_t unit, size_t n)
 {
-	if (delta_get(&s->live, unit) + (int64_t)n > DELTA_LIMIT - 1)
+	if (changes_get(&s->live, unit) + (int64_t)n > DELTA_LIMIT - 1)
 		return need_more(NEED_CHECKPOINT);
 	return 0;
 }
 
 void space_raise(struct space *s, uint64_t unit)
 {
-	delta_add(&s->live, unit, 1);
+	changes_add(&s->live, unit, 1);
 }
 
 void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
 {
 	assert(s->falls_n < s->falls_room);
-	delta_add(&s->live, unit, -1);
+	changes_add(&s->live, unit, -1);
 	delta_add(&s->pending, unit, 1);
 	s->falls[(s->falls_first + s->falls_n++) % s->falls_room] =
 		(struct fall){.unit = unit, .seq = seq, .last = last};
@@ -248,18 +251,25 @@ uint64_t space_held(const struct space *s)
 
 uint64_t space_deltas(const struct space *s)
 {
-	return s->live.used + s->dropped.used;
+	return s->live.units + s->dropped.used;
 }
 
 uint64_t space_delta_bound(const struct space *s)
 {
 	(void)s;
-	return DELTA_BOUND / 4;
+	return DUE;
+}
+
+/* From half the bound on, in proportion. */
+static uint64_t pressure_us(uint64_t n, uint64_t bound)
+{
+	uint64_t soft = bound / 2;
+
+	return n <= soft ? 0 : (n - soft) * PRESSURE_US / (bound - soft);
 }
 
 unsigned space_pressure_us(const struct space *s)
 {
-	uint64_t n = space_deltas(s), soft = DELTA_BOUND / 2;
-
-	return n <= soft ? 0 : (unsigned)((n - soft) * PRESSURE_US / (DELTA_BOUND - soft));
+	return (unsigned)MAX(pressure_us(s->live.used, LINES_BOUND),
+			     pressure_us(s->dropped.used, DROPPED_BOUND));
 }

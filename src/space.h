@@ -200,10 +200,7 @@ void space_cut(struct space *s) REQUIRES(metadata_lock);
 struct merge_plan {
 	uint64_t *zone; /* [n] */
 	size_t *end; /* [n]: the changes of zone[i] are change[end[i - 1]] up to change[end[i]] */
-	struct count_change {
-		uint32_t unit; /* in the zone */
-		int32_t by;
-	} * change;
+	uint32_t *change; /* as merge.c packs them */
 	size_t n;
 };
 

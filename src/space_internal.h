@@ -5,6 +5,7 @@
 #ifndef COWBD_SPACE_INTERNAL_H
 #define COWBD_SPACE_INTERNAL_H
 
+#include "changes.h"
 #include "space.h"
 
 #define READY_MAX 8u
@@ -76,7 +77,7 @@ struct space {
 	struct journal *journal;
 
 	/* counts */
-	struct delta live, frozen;            /* changes of counts since the cut, before it */
+	struct changes live, frozen;          /* changes of counts since the cut, before it */
 	struct delta dropped, dropped_frozen; /* by reclaim: positive numbers */
 	struct delta pending;                 /* unit -> references that wait to fall */
 	struct delta retype;                  /* zones whose page must be written for its type */

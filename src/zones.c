@@ -986,8 +986,8 @@ void space_free(struct space *s)
 		s->batches = b->next;
 		free(b);
 	}
-	delta_fini(&s->live);
-	delta_fini(&s->frozen);
+	changes_fini(&s->live);
+	changes_fini(&s->frozen);
 	delta_fini(&s->dropped);
 	delta_fini(&s->dropped_frozen);
 	delta_fini(&s->pending);

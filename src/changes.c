@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * changes.c - what changed in the counts of units since a cut, neighbours together
+ */
+#include "changes.h"
+
+#define SIZE_MIN 64u
+#define SIZE_KEPT (1u << 19) /* lines: 16 MiB */
+#define ELSEWHERE INT16_MIN
+#ifdef COWBD_TINY
+#define BY_MAX 2 /* so that crash tests have some elsewhere */
+#else
+#define BY_MAX INT16_MAX
+#endif
+
+static uint64_t number_1(uint64_t unit)
+{
+	return unit / CHANGES_LINE_UNITS + 1;
+}
+
+/* The place of a line, or the empty one where it belongs. */
+static size_t find(const struct changes *c, uint64_t number_1)
+{
+	size_t i = (size_t)((number_1 * UINT64_C(0x9e3779b97f4a7c15)) >> 24) & c->mask;
+
+	while (c->line[i].number_1 && c->line[i].number_1 != number_1)
+		i = (i + 1) & c->mask;
+	return i;
+}
+
+static int grow(struct changes *c, size_t n)
+{
+	struct changes new = {.mask = SIZE_MIN - 1, .used = c->used, .units = c->units};
+
+	while ((c->used + n) * 4 > (new.mask + 1) * 3)
+		new.mask = new.mask * 2 + 1;
+	new.line = calloc(new.mask + 1, sizeof *new.line);
+	if (!new.line)
+		return fail(-ENOMEM, "no memory for reference counts");
+	for (size_t i = 0; c->line && i <= c->mask; i++)
+		if (c->line[i].number_1)
+			new.line[find(&new, c->line[i].number_1)] = c->line[i];
+	new.over = c->over;
+	free(c->line);
+	*c = new;
+	return 0;
+}
+
+int changes_prepare(struct changes *c, size_t n)
+{
+	int r = delta_prepare(&c->over, n);
+
+	if (r < 0 || (c->line && (c->used + n) * 4 <= (c->mask + 1) * 3))
+		return r;
+	return grow(c, n);
+}
+
+static int add(struct changes *c, int16_t *slot, uint64_t unit, int by)
+{
+	int value = *slot == ELSEWHERE ? delta_add(&c->over, unit, by) : *slot + by;
+
+	if (*slot == ELSEWHERE) {
+		if (value == 0)
+			*slot = 0;
+	} else if (value >= -BY_MAX && value <= BY_MAX) {
+		*slot = (int16_t)value;
+	} else {
+		value = delta_add(&c->over, unit, value);
+		*slot = ELSEWHERE;
+	}
+	return value;
+}
+
+int changes_add(struct changes *c, uint64_t unit, int by)
+{
+	struct changes_line *line = &c->line[find(c, number_1(unit))];
+	int16_t *slot = &line->by[unit % CHANGES_LINE_UNITS];
+
+	if (!line->number_1) {
+		line->number_1 = number_1(unit);
+		c->used++;
+	}
+	c->units -= *slot != 0;
+	int value = add(c, slot, unit, by);
+
+	c->units += *slot != 0;
+	return value;
+}
+
+static int value_of(const struct changes *c, uint64_t unit, int16_t slot)
+{
+	return slot == ELSEWHERE ? delta_get(&c->over, unit) : slot;
+}
+
+int changes_get(const struct changes *c, uint64_t unit)
+{
+	if (!c->units)
+		return 0;
+
+	/* a place that isn't taken has zeros */
+	const struct changes_line *line = &c->line[find(c, number_1(unit))];
+
+	return value_of(c, unit, line->by[unit % CHANGES_LINE_UNITS]);
+}
+
+bool changes_next(const struct changes *c, uint64_t *at, uint64_t *ret_unit, int *ret_value)
+{
+	uint64_t i;
+
+	while (c->line && (i = *at / CHANGES_LINE_UNITS) <= c->mask) {
+		const struct changes_line *line = &c->line[i];
+		unsigned k = (unsigned)(*at % CHANGES_LINE_UNITS);
+
+		*at += line->number_1 ? 1 : CHANGES_LINE_UNITS;
+		if (!line->by[k])
+			continue;
+		*ret_unit = (line->number_1 - 1) * CHANGES_LINE_UNITS + k;
+		*ret_value = value_of(c, *ret_unit, line->by[k]);
+		return true;
+	}
+	return false;
+}
+
+void changes_clear(struct changes *c)
+{
+	delta_clear(&c->over);
+	/* a table that grew for one great change is not scanned and cleared for each small one after it */
+	if (c->line && c->mask < SIZE_KEPT && c->used * 64 > c->mask) {
+		memset(c->line, 0, (c->mask + 1) * sizeof *c->line);
+		c->used = 0;
+		c->units = 0;
+		return;
+	}
+	changes_fini(c);
+}
+
+void changes_fini(struct changes *c)
+{
+	free(c->line);
+	delta_fini(&c->over);
+	*c = (struct changes){0};
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * changes.h - what changed in the counts of units since a cut, neighbours together
+ *
+ *	line of 32 bytes   | number + 1 | by[0] | by[1] | ... | by[11] |
+ *	                        |
+ *	over (delta.h)          by[i] is ELSEWHERE: the few that 16 bits don't hold
+ *
+ * The copy of a leaf raises the counts of 512 blocks, and a whole volume's leaves are copied after a
+ * snapshot: one entry a unit, as in delta.h, fills a table of 8 MiB with 4 GiB of a volume.  Most of these
+ * units are neighbours, so here a line is a hash table's entry, under 3 bytes a unit where neighbours change.
+ *
+ * Invariants
+ *   [CHG-1] used: lines that are taken; units: those whose value isn't zero.
+ *   [CHG-2] A line stays until all are cleared, also when its values are zero again.
+ *
+ * Thread rule: the owner's lock.  Failure: only changes_prepare can fail.
+ */
+#ifndef COWBD_CHANGES_H
+#define COWBD_CHANGES_H
+
+#include "delta.h"
+
+#define CHANGES_LINE_UNITS 12u
+
+struct changes_line {
+	uint64_t number_1; /* unit / CHANGES_LINE_UNITS + 1; 0: not taken */
+	int16_t by[CHANGES_LINE_UNITS];
+};
+
+struct changes {
+	struct changes_line *line;
+	size_t mask, used;
+	uint64_t units;
+	struct delta over;
+};
+
+/* Room to change n more units, each by 1: 0 or -ENOMEM. */
+int changes_prepare(struct changes *c, size_t n) MUST_CHECK;
+
+/* Adds by to unit's value, and returns the new one, between -DELTA_LIMIT and DELTA_LIMIT. */
+int changes_add(struct changes *c, uint64_t unit, int by);
+
+int changes_get(const struct changes *c, uint64_t unit);
+
+/* Empties it, and keeps its memory if it was put to use. */
+void changes_clear(struct changes *c);
+void changes_fini(struct changes *c);
+
+/* All values that aren't zero, in no order: *at begins at 0. */
+bool changes_next(const struct changes *c, uint64_t *at, uint64_t *ret_unit, int *ret_value);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_changes.c - what changed in the counts of units, neighbours together
+ */
+#include "changes.h"
+
+#include <check.h>
+#undef fail
+
+#define UNITS 6000u
+
+static void room(struct changes *c, size_t n)
+{
+	ck_assert_int_eq(changes_prepare(c, n), 0);
+}
+
+START_TEST(an_empty_one_says_zero_for_every_unit)
+{
+	struct changes c = {0};
+	uint64_t at = 0, unit;
+	int value;
+
+	ck_assert_int_eq(changes_get(&c, 0), 0);
+	ck_assert_int_eq(changes_get(&c, UINT64_C(1) << 40), 0);
+	ck_assert(!changes_next(&c, &at, &unit, &value));
+	changes_clear(&c);
+	changes_fini(&c);
+}
+END_TEST
+
+START_TEST(what_is_added_sums_up)
+{
+	struct changes c = {0};
+
+	room(&c, 5);
+	ck_assert_int_eq(changes_add(&c, 7, 3), 3);
+	ck_assert_int_eq(changes_add(&c, 7, -5), -2);
+	ck_assert_int_eq(changes_add(&c, 0, 1), 1);
+	ck_assert_int_eq(changes_get(&c, 7), -2);
+	ck_assert_int_eq(changes_get(&c, 0), 1);
+	ck_assert_int_eq(changes_get(&c, 8), 0);
+	ck_assert_uint_eq(c.units, 2);
+	ck_assert_int_eq(changes_add(&c, 7, 2), 0);
+	ck_assert_uint_eq(c.units, 1);
+	changes_fini(&c);
+}
+END_TEST
+
+START_TEST(neighbours_share_a_line) /* [CHG-1], [CHG-2] */
+{
+	struct changes c = {0};
+
+	room(&c, CHANGES_LINE_UNITS * 2);
+	for (uint64_t unit = 0; unit < CHANGES_LINE_UNITS * 2; unit++)
+		changes_add(&c, unit, 1);
+	ck_assert_uint_eq(c.units, CHANGES_LINE_UNITS * 2);
+	ck_assert_uint_eq(c.used, 2);
+	for (uint64_t unit = 0; unit < CHANGES_LINE_UNITS * 2; unit++)
+		changes_add(&c, unit, -1);
+	ck_assert_uint_eq(c.units, 0);
+	ck_assert_uint_eq(c.used, 2);
+	changes_fini(&c);
+}
+END_TEST
+
+/* All references to a page that 65535 snapshots share may go before a checkpoint records it. */
+START_TEST(a_value_may_be_as_large_as_any_count)
+{
+	struct changes c = {0};
+	uint64_t unit = (UINT64_C(1) << 36) + 5, at = 0, seen;
+	int value;
+
+	room(&c, 2);
+	for (int i = 1; i <= 65535; i++) {
+		room(&c, 2);
+		ck_assert_int_eq(changes_add(&c, unit, 1), i);
+		ck_assert_int_eq(changes_add(&c, unit + 1, -1), -i);
+	}
+	ck_assert_int_eq(changes_get(&c, unit), 65535);
+	ck_assert_int_eq(changes_get(&c, unit + 1), -65535);
+	ck_assert_uint_eq(c.units, 2);
+	while (changes_next(&c, &at, &seen, &value))
+		ck_assert_int_eq(value, seen == unit ? 65535 : -65535);
+	for (int i = 65534; i >= 0; i--)
+		ck_assert_int_eq(changes_add(&c, unit, -1), i);
+	ck_assert_uint_eq(c.units, 1);
+	ck_assert_int_eq(changes_add(&c, unit, 1), 1);
+
+	room(&c, 1);
+	ck_assert_int_eq(changes_add(&c, unit + 2, DELTA_LIMIT), DELTA_LIMIT);
+	ck_assert_int_eq(changes_add(&c, unit + 2, 1), DELTA_LIMIT);
+	changes_fini(&c);
+}
+END_TEST
+
+/* Two neighbours, then a zone further. */
+static uint64_t unit_of(unsigned i)
+{
+	return i / 2 * UINT64_C(1024) + i % 2;
+}
+
+static int a_change(uint64_t *state, int has)
+{
+	*state = *state * UINT64_C(6364136223846793005) + 1;
+	switch (*state >> 61) {
+	case 0: return has ? -has : 1;
+	case 1: return has < 0 ? -30000 : 30000;
+	case 2: return has > 0 ? -20000 : 20000;
+	default: return *state >> 60 & 1 ? 1 : -1;
+	}
+}
+
+START_TEST(every_unit_is_found_again_while_others_come_and_go)
+{
+	static int want[UNITS];
+	struct changes c = {0};
+	uint64_t state = 12345, at = 0, n = 0, unit;
+	int value;
+
+	for (unsigned step = 0; step < 300000; step++) {
+		unsigned i = (unsigned)(state >> 33) % UNITS;
+		int by = a_change(&state, want[i]);
+
+		room(&c, 1);
+		want[i] += by;
+		ck_assert_int_eq(changes_add(&c, unit_of(i), by), want[i]);
+	}
+	for (unsigned i = 0; i < UNITS; i++) {
+		ck_assert_int_eq(changes_get(&c, unit_of(i)), want[i]);
+		n += want[i] != 0;
+	}
+	ck_assert_uint_eq(n, c.units);
+	for (n = 0; changes_next(&c, &at, &unit, &value); n++)
+		ck_assert_int_eq(want[unit / 1024 * 2 + unit % 1024], value);
+	ck_assert_uint_eq(n, c.units);
+	changes_fini(&c);
+}
+END_TEST
+
+START_TEST(what_was_cleared_is_zero)
+{
+	struct changes c = {0};
+
+	for (unsigned round = 0; round < 3; round++) {
+		size_t n = round == 1 ? 3 : 100000, mask;
+
+		room(&c, n);
+		mask = c.mask;
+		for (uint64_t i = 0; i < n; i++)
+			changes_add(&c, i * 5, (int)round + 1);
+		changes_add(&c, 5, 100000);
+		ck_assert_uint_eq(c.units, n);
+		changes_clear(&c);
+		ck_assert_uint_eq(c.units, 0);
+		ck_assert_uint_eq(c.used, 0);
+		ck_assert_int_eq(changes_get(&c, 5), 0);
+		if (round == 0)
+			ck_assert_uint_eq(c.mask, mask); /* it was put to use: kept */
+		else if (round == 1)
+			ck_assert_uint_eq(c.mask, 0);
+	}
+	changes_fini(&c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("changes");
+	TCase *t = tcase_create("changes");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(t, an_empty_one_says_zero_for_every_unit);
+	tcase_add_test(t, what_is_added_sums_up);
+	tcase_add_test(t, neighbours_share_a_line);
+	tcase_add_test(t, a_value_may_be_as_large_as_any_count);
+	tcase_add_test(t, every_unit_is_found_again_while_others_come_and_go);
+	tcase_add_test(t, what_was_cleared_is_zero);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
