@@ -35,6 +35,7 @@ cli_cowbd_SOURCES = \
 	cli/freeze.c \
 	cli/freeze.h \
 	cli/late_libnbd.c \
+	cli/late_libs.c \
 	cli/main.c \
 	cli/mount.h \
 	cli/mounts.c \
@@ -58,9 +59,6 @@ cli_cowbd_LDADD = \
 	src/libcowbd.la \
 	$(BLKID_LIBS) \
 	$(JANSSON_LIBS) \
-	$(MOUNT_LIBS) \
-	$(NLGENL_LIBS) \
-	$(SMARTCOLS_LIBS) \
 	$(LIBM)
 
 # where udev looks, of the prefix: another one is for trying out
