@@ -13,7 +13,8 @@
  * The order of 4 and 5 goes around an error of nbdkit 1.32.4 to 1.33.9 (Debian 12 has 1.32.5): when
  * two threads of a connection have an answer to send and the first of them fails, the second dies
  * by assertion, and all connections with it.  So a socket is shut down while nobody sends, and
- * then one thread alone may fail: that marks the connection dead, and the others don't try.  A
+ * then one thread alone may fail: that marks the connection dead, and the others don't try.  Whether
+ * anybody still has to send is seen from its threads (stillness.h): no call says it.  A
  * client that takes no answers (its socket stays full) can't be hung up on that way: we stop
  * reading, and its threads stay until it takes them or goes.
  *
@@ -33,15 +34,21 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "stillness.h"
 
 #define POLL_MS 2
-#define ANSWERS_MS 20 /* for answers that nbdkit has and has not yet sent */
-#define FULL_MS 500   /* for a client to take those that fill its socket */
+#define ANSWERS_MS 5000 /* for nbdkit to send the answers that it has */
+#define FULL_MS 500     /* for a client to take those that fill its socket */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* released grew */
 static struct handle *handles;                            /* under lock */
+static uint64_t serial;                                   /* under lock: of the last handle */
 static bool ending;                                       /* under lock: no more handles */
+
+static _Thread_local uint64_t known_to; /* the handle that has this thread in its list */
 
 static pthread_mutex_t cut_lock = PTHREAD_MUTEX_INITIALIZER; /* one handles_cut; before lock */
 
@@ -61,6 +68,7 @@ bool handles_add(struct handle *h)
 	pthread_mutex_lock(&lock);
 	added = !ending;
 	if (added) {
+		h->serial = ++serial;
 		h->next = handles;
 		if (handles)
 			handles->previous = h;
@@ -88,6 +96,7 @@ void handle_free(struct handle *h)
 	else
 		handles = h->next;
 	pthread_mutex_unlock(&lock);
+	free(h->thread);
 	free(h->name);
 	free(h);
 }
@@ -117,6 +126,7 @@ static void wait_for_release(struct handle *h)
 	struct timespec next;
 
 	pthread_mutex_lock(&lock);
+	h->held++;
 	while (!h->released && !(h->hung_up && !conns_unsent(h->connection))) {
 		clock_gettime(CLOCK_REALTIME, &next);
 		next.tv_sec++;
@@ -124,11 +134,34 @@ static void wait_for_release(struct handle *h)
 	}
 	if (h->released)
 		h->released--;
+	h->held--;
+	pthread_mutex_unlock(&lock);
+}
+
+/* Without memory it stays unknown, and is asked again. */
+static void get_to_know(struct handle *h)
+{
+	pthread_mutex_lock(&lock);
+	if (h->threads == h->threads_room) {
+		size_t room = h->threads_room * 2 + 16;
+		pid_t *larger = realloc(h->thread, room * sizeof *larger);
+
+		if (larger) {
+			h->thread = larger;
+			h->threads_room = room;
+		}
+	}
+	if (h->threads < h->threads_room) {
+		h->thread[h->threads++] = gettid();
+		known_to = h->serial;
+	}
 	pthread_mutex_unlock(&lock);
 }
 
 bool handle_enter(struct handle *h)
 {
+	if (known_to != h->serial)
+		get_to_know(h);
 	atomic_fetch_add(&h->inside, 1); /* [HND-1] */
 	if (!atomic_load(&h->shut))
 		return true;
@@ -209,6 +242,42 @@ static void close_clients(void)
 	} while (client);
 }
 
+/* Has a request that was let go not got away yet? */
+static bool any_leaving_locked(void)
+{
+	bool leaving = false;
+
+	for (struct handle *h = handles; h && !leaving; h = h->next)
+		leaving = is_quiet(h) && h->released && h->held;
+	return leaving;
+}
+
+/* Have the threads of those that are being cut nothing to send but what is held? */
+static bool all_sent(void)
+{
+	pid_t *tid = NULL;
+	size_t n = 0, at = 0;
+	bool sent;
+
+	pthread_mutex_lock(&lock);
+	for (struct handle *h = handles; h; h = h->next)
+		n += is_quiet(h) ? h->threads : 0;
+	sent = !any_leaving_locked() && (!n || (tid = malloc(n * sizeof *tid)));
+	for (struct handle *h = handles; h && sent; h = h->next)
+		for (size_t i = 0; is_quiet(h) && i < h->threads && at < n; i++)
+			tid[at++] = h->thread[i];
+	pthread_mutex_unlock(&lock);
+	sent = sent && threads_were_still(tid, at);
+	free(tid);
+	return sent;
+}
+
+static void wait_for_answers(void)
+{
+	for (int waited_ms = 0; !all_sent() && waited_ms < ANSWERS_MS; waited_ms += POLL_MS)
+		sleep_ms(POLL_MS);
+}
+
 /* Do answers still wait in the socket of one that is being cut? */
 static bool any_unsent(void)
 {
@@ -257,12 +326,12 @@ static int cut_shut(int limit_ms)
 		sleep_ms(POLL_MS);
 	}
 	close_clients();
-	sleep_ms(ANSWERS_MS);
+	wait_for_answers();
 	for (waited_ms = 0; any_unsent() && waited_ms < FULL_MS; waited_ms += POLL_MS)
 		sleep_ms(POLL_MS);
 	hang_up();
 	release(false);
-	sleep_ms(ANSWERS_MS);
+	wait_for_answers();
 	release(true);
 	pthread_mutex_lock(&lock);
 	for (struct handle *h = handles; h; h = h->next)

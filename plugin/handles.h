@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "connections.h"
 #include "cowbd.h"
@@ -27,8 +28,12 @@ struct handle {
 
 	atomic_uint inside; /* requests in the engine */
 	atomic_bool shut;
+	uint64_t serial; /* no other handle has or had it; constant */
 	/* under the lock of the list */
-	unsigned released; /* how many of the held requests may go (with an error) */
+	pid_t *thread; /* [threads]: all that have brought requests */
+	size_t threads, threads_room;
+	unsigned held;     /* requests before the shut gate */
+	unsigned released; /* how many of them may go (with an error) */
 	bool hung_up;      /* so may all, once no answer waits in the socket */
 	bool cutting;      /* a call to handles_cut waits for it */
 	struct handle *next, *previous;

@@ -24,6 +24,8 @@ plugin_nbdkit_cowbd_plugin_la_SOURCES = \
 	plugin/requests.h \
 	plugin/rundir.c \
 	plugin/rundir.h \
+	plugin/stillness.c \
+	plugin/stillness.h \
 	plugin/watch.c \
 	plugin/watch.h
 plugin_nbdkit_cowbd_plugin_la_LIBADD = src/libcowbd.la $(JANSSON_LIBS)

@@ -181,6 +181,7 @@ script_tests = \
 	tests/nbd/copy.sh \
 	tests/nbd/cut.sh \
 	tests/nbd/cut_busy.sh \
+	tests/nbd/cut_late_answers.sh \
 	tests/nbd/daemon.sh \
 	tests/nbd/default_export.sh \
 	tests/nbd/ephemeral.sh \
@@ -283,6 +284,9 @@ tests_kill_writer_LDADD = $(LIBNBD_LIBS)
 tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
 tests_unit_test_nbdlink_LDADD = $(NLGENL_LIBS) $(CHECK_LIBS)
 tests_attach_fswriter_LDADD =
+check_LTLIBRARIES += tests/nbd/late_send.la
+tests_nbd_late_send_la_SOURCES = tests/nbd/late_send.c
+tests_nbd_late_send_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 tests_nbd_talk_LDADD = $(LIBNBD_LIBS) $(JANSSON_LIBS)
 
 # It runs where nothing is installed, and is built as it is in every build.
