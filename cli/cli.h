@@ -16,6 +16,7 @@
 #define COWBD_CLI_H
 
 #include <jansson.h>
+#include <poll.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -198,6 +199,8 @@ void progress_admin(void *opaque, json_t *progress);
 /* SIGINT, SIGTERM and SIGHUP set a flag from now on and interrupt what waits. */
 void interruption_catch(void);
 bool interrupted(void);
+/* poll(2) that can't miss one: after interruption_catch, a signal that came before it ends it too, with EINTR. */
+int interruption_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 
 /* Between them these signals wait, so that what is half done gets done; calls may nest. */
 void interruption_hold(void);

@@ -187,7 +187,7 @@ static int watch(struct nbdlink *l)
 		int dead = 0, wait = waiting || now_ms() < busy_until ? WATCH_POLL_MS : -1;
 
 		status = revive_devices(NULL, true, &waiting);
-		if (poll(&p, 1, wait) <= 0)
+		if (interruption_poll(&p, 1, wait) <= 0)
 			continue;
 		while ((dead = nbdlink_next_dead(l, &index)) > 0)
 			busy_until = now_ms() + SETTLE_MS;

@@ -2,6 +2,7 @@
 /*
  * report.c - messages, JSON on standard output, interruption, scoped things
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,19 @@ void interruption_in_child(void)
 {
 	if (holds)
 		sigprocmask(SIG_SETMASK, &held_since, NULL);
+}
+
+int interruption_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	struct timespec t = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+	int ready = -1;
+
+	interruption_hold();
+	errno = EINTR;
+	if (!interrupted())
+		ready = ppoll(fds, n, timeout_ms < 0 ? NULL : &t, &held_since);
+	interruption_release();
+	return ready;
 }
 
 bool interruption_waits(void)

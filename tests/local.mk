@@ -13,6 +13,7 @@ unit_tests = \
 	tests/unit/test_format \
 	tests/unit/test_format_doc \
 	tests/unit/test_hold \
+	tests/unit/test_interruption \
 	tests/unit/test_journal \
 	tests/unit/test_journal_random \
 	tests/unit/test_manage \
@@ -281,6 +282,8 @@ LDADD = src/libcowbd-test.la $(CHECK_LIBS)
 tests_fault_no_uring_LDADD =
 tests_kill_writer_SOURCES = tests/kill/writer.c tests/kill/ledger.c tests/kill/ledger.h
 tests_kill_writer_LDADD = $(LIBNBD_LIBS)
+tests_unit_test_interruption_SOURCES = tests/unit/test_interruption.c cli/cli.h cli/progress.c cli/report.c cli/size.c
+tests_unit_test_interruption_LDADD = $(LDADD) $(JANSSON_LIBS)
 tests_unit_test_nbdlink_SOURCES = tests/unit/test_nbdlink.c cli/nbdlink.c cli/nbdlink.h
 tests_unit_test_nbdlink_LDADD = $(NLGENL_LIBS) $(CHECK_LIBS)
 tests_attach_fswriter_LDADD =
