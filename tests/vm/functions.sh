@@ -152,6 +152,9 @@ vm_clean_up() {
 	[ -z "$vm_pid" ] || {
 		kill -9 "$vm_pid" 2>/dev/null || :
 		vm_keep_console
+		# Cut short: nobody has told what the guest was at.
+		echo "its end:"
+		tail -n 60 "$vm_console" 2>/dev/null | tr -d '\r'
 	}
 }
 trap vm_clean_up EXIT
