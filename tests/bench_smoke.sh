@@ -42,6 +42,22 @@ END
 grep -q '^| random 4 KiB write, depth 16 / nbdkit file |' results/smoke.md || fail "no table of targets"
 grep -q '^### .*(`after-d16`)' results/smoke.md || fail "no table of a load"
 
+# A run that goes on keeps what is there and measures the rest; what is named is measured anew, by whole groups.
+cp results/smoke.json before.json
+compare --resume --only read-d16 || fail "--resume: status $?"
+python3 - <<'END' || fail "--resume does not keep what was there"
+import json
+
+before, after = json.load(open("before.json")), json.load(open("results/smoke.json"))
+assert set(after["loads"]) == set(before["loads"]) | {"read-d16"}, set(after["loads"])
+assert all(after["loads"][name] == load for name, load in before["loads"].items())
+assert after["instant"] == before["instant"]
+END
+expect 64 "$top_srcdir/bench/compare" --smoke --resume --only read-d16,cowbd
+says "whole groups"
+"$top_srcdir/bench/compare" --smoke --build "$top_builddir" --dir "$TEST_DIR" --out results --estimate --only read-d16 2>estimate.out
+grep -q '^about .* minutes: reads ' estimate.out || fail "no estimate"
+
 # The same result goes into a README, between its marks, and only there.
 printf 'before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n' >README.md
 cp results/smoke.json results/full.json

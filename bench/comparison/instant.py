@@ -168,6 +168,7 @@ def measure_journal(bench, setting, say):
 
 
 PARTS = {"instant": measure_sizes, "journal": measure_journal}
+PART_OF = {"instant": "size", "journal": "journal_bytes"}  # what a row of each has, and of no other
 
 
 def size_text(n):

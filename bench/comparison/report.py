@@ -123,8 +123,10 @@ def machine_lines(result):
         "", versions + ".", "",
         "Volumes of %s, filled with random data through the peer's own NBD export, in 64 KiB writes in random order, "
         "then flushed; what the page cache lacks of one is read before each cell, in 64 KiB requests in random order. "
-        "All in one run, rounds of the peers taking turns: %d rounds of at most %g s (the lesser loads of a full run: "
-        "less); medians, in brackets least and most." % (size_text(s["size"]), s["rounds"], s["seconds"]),
+        "%s, rounds of the peers taking turns: %d rounds of at most %g s (a full run's lesser "
+        "loads: three rounds, and shorter); medians, in brackets least and most." % (
+            size_text(s["size"]), "All in one run" if result.get("runs", 1) == 1 else "In %d runs, each group in one" % result["runs"],
+            s["rounds"], s["seconds"]),
     ]
 
 

@@ -91,9 +91,12 @@ def series_rate(out, begin, end):
 class DeleteUnderLoad(Load):
     """A snapshot that alone holds a whole volume's blocks is deleted while the volume is written to."""
 
+    times = 2
+    extra_seconds = 15.0
+
     def __init__(self):
         super().__init__("delete", "delete", "random 4 KiB write, depth 16, while a snapshot with a volume of blocks is deleted",
-                         RANDOM_WRITES, ["cowbd", "xfs"], short=True, own=True)
+                         RANDOM_WRITES, ["cowbd"], short=True, own=True)
 
     def run(self, peer, setting, number):
         peer.serve(self.threads)
@@ -137,6 +140,8 @@ class TrimUnderLoad(Load):
     """Trims a volume of 1 TiB that is written to here and there, while another is written to."""
 
     size = 1 << 40
+    times = 2
+    extra_seconds = 3.0
 
     def __init__(self):
         super().__init__("trim", "trim", "random 4 KiB write, depth 16, while 1 TiB is trimmed", RANDOM_WRITES,
@@ -212,6 +217,7 @@ class BootStorm(Load):
     """64 clones of one image are read at once, nothing of it in the page cache."""
 
     clones = 64
+    extra_seconds = 15.0
 
     def __init__(self):
         super().__init__("boot", "boot", "64 clones of one image read at once, 64 KiB requests, cold", dict(
@@ -236,6 +242,8 @@ class BootStorm(Load):
 class ColdRead(Load):
     """A sequential read of what the page cache does not hold."""
 
+    extra_seconds = 3.0
+
     def run(self, peer, setting, number):
         peer.serve(self.threads)
         peer.drop_cache()
@@ -251,10 +259,13 @@ def overwrite_all(peer, setting):
 class Amplification(Load):
     """Bytes that reach the disk for each that is written, until all is durable: a file system on a loop device counts."""
 
+    times = 2
+    extra_seconds = 5.0
+
     def __init__(self):
         super().__init__("amplification", "amplification",
                          "bytes written to the device for each byte of random 4 KiB writes after a snapshot (nbdkit file: without)", write(16), [
-                             "cowbd@loop", "file@loop", "qcow2@loop", "xfs", "btrfs"], figure="device_written_per_byte",
+                             "cowbd@loop", "file@loop", "xfs"], figure="device_written_per_byte",
                          snapshot=True, short=True, own=True)
 
     def measure(self, peer, setting, number):
