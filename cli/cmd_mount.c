@@ -374,6 +374,18 @@ static void drop_clone_of(const struct attachment *a)
 	(void)session_close(&s, DONE);
 }
 
+/* The kernel writes what is cached before it lets go, as long as that takes; nothing interrupts it. */
+static void note_unserved(const struct attachment *a, const char *dir)
+{
+	struct session s;
+
+	if (session_find_uuid(a->uuid, &s) != DONE)
+		note("%s: its pool is not served: what is not yet written waits until you `cowbd "
+		     "serve` it",
+		     dir);
+	(void)session_close(&s, DONE);
+}
+
 /* What of ours is mounted there. */
 static int find_mount(const char *dir, char **ret_target, struct attachment *ret)
 {
@@ -412,6 +424,8 @@ int cmd_umount(const struct call *c)
 	if (status)
 		return status;
 	ends = ends_with_last_use(&at);
+	if (!at.read_only)
+		note_unserved(&at, target);
 	status = umount_dir(target);
 	if (status || !ends)
 		return status;

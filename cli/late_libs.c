@@ -2,7 +2,7 @@
 /*
  * late_libs.c - libmount, libnl-genl and libsmartcols, each loaded when a command first calls it
  *
- * They bring SELinux's and PCRE along, and loading them is a third of what `cowbd snapshot` takes: it calls none of
+ * They bring SELinux's and PCRE along, and loading them is a quarter of what `cowbd snapshot` takes: it calls none of
  * them.  As in late_libnbd.c, the functions are here by their own names and call the library's.
  *
  * Failure: what can't be loaded ends the command with one line, as the dynamic linker would have at its start.

@@ -96,6 +96,7 @@ script_tests = \
 	tests/attach/partitions.sh \
 	tests/attach/restart.sh \
 	tests/attach/rollback.sh \
+	tests/attach/umount_unserved.sh \
 	tests/cli/access.sh \
 	tests/cli/attached.sh \
 	tests/cli/bad_pool.sh \
