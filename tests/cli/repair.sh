@@ -30,6 +30,13 @@ grep -q '^nothing to repair' out || fail "it found something: $(cat out)"
 same "$(sum)" "$before"
 expect 64 "$COWBD" check --dry-run
 
+# nor does it touch the checksums that a scrub has left there
+cowbd scrub
+before=$(sum)
+expect 0 "$COWBD" check --repair
+grep -q '^nothing to repair' out || fail "it found something after a scrub: $(cat out)"
+same "$(sum)" "$before"
+
 # one copy of the superblock
 damage 2097952
 expect 2 "$COWBD" check
