@@ -13,7 +13,8 @@
  * Invariants
  *   [CHECKPOINT-1] All of the above is durable before the superblock is written (PAGES-2).
  *   [CHECKPOINT-2] Nothing is released before both copies are durable (SUPER-1).
- *   [CHECKPOINT-3] Neither writers nor flushes wait for it, but for the cut, and for its end when a bound is reached.
+ *   [CHECKPOINT-3] Neither writers nor flushes wait for it, but for the cut.  Who meets a bound waits until what runs has
+ *                  brought it down, which it does all along; only if none runs, for one of its own.
  *
  * Failure: the pool turns read-only; on disk is the checkpoint before, or this one, never a mixture.
  */
@@ -21,6 +22,7 @@
 
 #define ZONES_AT_ONCE 512u
 #define MERGES_A_HOLD 16u
+#define RELIEF_NS 500000
 
 struct cut {
 	struct journal_cut journal;
@@ -35,6 +37,7 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 
 	pthread_mutex_lock(&e->journal_lock);
 	metalock_exclusive(&e->lock);
+	e->called = false;
 	cut->journal = journal_cut(e->journal);
 	cut->start = journal_at(e->journal);
 	pages_cut(e->pages);
@@ -191,6 +194,17 @@ static int run(struct cowbd_pool *p)
 	return 0;
 }
 
+/* checkpoint_lock held. */
+static int run_counted(struct cowbd_pool *p)
+{
+	uint64_t mine = atomic_fetch_add(&p->checkpoints_begun, 1) + 1;
+	int r = run(p);
+
+	if (r == 0)
+		p->checkpoints_done = mine;
+	return r;
+}
+
 int checkpoint_run(struct engine *e)
 {
 	struct cowbd_pool *p = pool_of(e);
@@ -198,13 +212,23 @@ int checkpoint_run(struct engine *e)
 	int r = 0;
 
 	pthread_mutex_lock(&p->checkpoint_lock);
-	if (p->checkpoints_done < want) {
-		uint64_t mine = atomic_fetch_add(&p->checkpoints_begun, 1) + 1;
+	if (p->checkpoints_done < want)
+		r = run_counted(p);
+	pthread_mutex_unlock(&p->checkpoint_lock);
+	return r;
+}
 
-		r = run(p);
-		if (r == 0)
-			p->checkpoints_done = mine;
+int checkpoint_relieve(struct engine *e)
+{
+	const struct timespec moment = {.tv_nsec = RELIEF_NS};
+	struct cowbd_pool *p = pool_of(e);
+	int r;
+
+	if (pthread_mutex_trylock(&p->checkpoint_lock) != 0) {
+		nanosleep(&moment, NULL);
+		return 0;
 	}
+	r = run_counted(p);
 	pthread_mutex_unlock(&p->checkpoint_lock);
 	return r;
 }
@@ -266,11 +290,4 @@ bool checkpoint_break_pin(struct cowbd_pool *p)
 	}
 	metalock_drop(&p->e.lock);
 	return any;
-}
-
-bool checkpoint_due(const struct engine *e)
-{
-	return pages_dirty(e->pages) > pages_dirty_bound(e->pages) ||
-	       space_deltas(e->space) > space_delta_bound(e->space) ||
-	       journal_room(e->journal) < journal_ring_bytes(e->journal) / 2;
 }

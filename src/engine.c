@@ -187,7 +187,7 @@ int engine_need(struct engine *e)
 	case NEED_DATA_ZONE: return need_zone(e, false);
 	case NEED_META_ZONE: return space_prepare_zone(e->space, true);
 	case NEED_COMMIT: return engine_commit(e, NULL);
-	case NEED_CHECKPOINT: return e->checkpoint(e);
+	case NEED_CHECKPOINT: return e->relieve(e);
 	case NEED_RECLAIM: return e->reclaim(e);
 	case NEED_AGAIN: return 0;
 	case NEED_NOTHING: break;
@@ -292,6 +292,22 @@ void engine_settle(struct engine *e)
 		if (more)
 			metalock_breathe();
 	} while (more);
+}
+
+bool engine_checkpoint_due(const struct engine *e)
+{
+	return pages_dirty(e->pages) > pages_dirty_bound(e->pages) ||
+	       space_deltas(e->space) > space_delta_bound(e->space) ||
+	       journal_room(e->journal) < journal_ring_bytes(e->journal) / 2;
+}
+
+bool engine_call_checkpoint(struct engine *e)
+{
+	if (e->called || !e->wake ||
+	    (pages_dirty(e->pages) <= pages_dirty_bound(e->pages) && !space_pressure_us(e->space)))
+		return false;
+	e->called = true;
+	return true;
 }
 
 unsigned engine_pressure_us(const struct engine *e)

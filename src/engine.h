@@ -105,12 +105,16 @@ struct engine {
 	struct dirty pending_dirty;     /* data named by pending records; under lock */
 	struct dirty syncing;           /* the same, taken by the round that runs; under lock */
 
+	bool called; /* the checkpointer was, since the last cut; under lock */
+
 	/* failing: set once, never cleared */
 	_Atomic bool failed;
 	char failure[256]; /* written before failed is set */
 
 	/* what lower layers ask of higher ones; set by pool */
 	int (*checkpoint)(struct engine *e);
+	int (*relieve)(
+		struct engine *e); /* waits a moment for the checkpoint that runs, or makes one */
 	int (*reclaim)(struct engine *e);
 	int (*make_space)(struct engine *e); /* 0: something may have come free; -ENOSPC */
 	void (*taint)(struct engine *e);
@@ -148,6 +152,13 @@ uint64_t engine_take_page(struct engine *e) REQUIRES(metadata_lock);
 
 /* Lets go of all falls that can be let go of.  No lock held. */
 void engine_settle(struct engine *e);
+
+/* Should a checkpoint begin? Lock shared. */
+bool engine_checkpoint_due(const struct engine *e);
+
+/* Should it begin now, rather than when the checkpointer looks next?  True once until the next cut: who hears it
+ * calls wake() when it has let the lock go.  Lock exclusive. */
+bool engine_call_checkpoint(struct engine *e);
 
 /* How long (us) who has just copied a page of a map should pause, with nothing held, before it answers: so
  * that the checkpoint under way ends before a bound is met, where all would wait for it.  Lock held. */

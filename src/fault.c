@@ -25,6 +25,7 @@ struct fault {
 	uint64_t shared;             /* of the n, blocks that were mapped */
 	uint64_t copied;             /* bytes */
 	unsigned pause_us;
+	bool call; /* a checkpoint is due */
 };
 
 /* How many blocks from first on are not the volume's own, and which of them are mapped.  Lock held. */
@@ -190,8 +191,10 @@ REQUIRES(metadata_lock) static int remap(struct fault *f)
 		catalog_put(p->cat, o);
 	dirty_add(&e->pending_dirty, block_zone(&e->geo, f->physical));
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
-	if (space_deltas(e->space) > deltas + LEAF_DELTAS) /* it copied a page of the map */
+	if (space_deltas(e->space) > deltas + LEAF_DELTAS) { /* it copied a page of the map */
 		f->pause_us = engine_pressure_us(e);
+		f->call = engine_call_checkpoint(e);
+	}
 	return 0;
 }
 
@@ -274,6 +277,8 @@ int write_fault(struct piece *p, uint64_t *ret_done)
 			hold_ring(&e->hold);
 		return r;
 	}
+	if (f.call)
+		e->wake(e);
 	account(&f);
 	p->pause_us = f.pause_us;
 	*ret_done = f.end - f.from;

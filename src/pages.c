@@ -676,21 +676,19 @@ static void take_images(struct pages *p, struct write_batch *b)
 /* The slot of each page of the batch that isn't current; parents are brought in. */
 static int choose_slots(struct pages *p, struct write_batch *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		bool again = true;
+	unsigned i = 0;
 
-		while (again) {
-			int r;
+	while (i < b->n) {
+		int r = 0;
 
-			metalock_shared(p->lock);
-			r = current_slot(p, b->page[i]->no, &b->slot[i]);
-			metalock_drop(p->lock);
-			again = r == -EAGAIN;
-			if (again)
-				r = pages_fill(p);
-			if (r < 0)
-				return r;
-		}
+		metalock_shared(p->lock);
+		while (i < b->n && (r = current_slot(p, b->page[i]->no, &b->slot[i])) == 0)
+			i++;
+		metalock_drop(p->lock);
+		if (r == -EAGAIN)
+			r = pages_fill(p);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -77,6 +77,7 @@ static int new_pool(struct store *s, const char *path, const struct cowbd_open_o
 	p->e.store = s;
 	p->e.read_only = opt->flags & COWBD_OPEN_READ_ONLY;
 	p->e.checkpoint = checkpoint_run;
+	p->e.relieve = checkpoint_relieve;
 	p->e.reclaim = reclaim_room;
 	p->e.make_space = reclaim_make_space;
 	p->e.taint = super_taint;

@@ -113,6 +113,10 @@ int recover_begin_session(struct cowbd_pool *p) MUST_CHECK;
 /* A checkpoint that begins after the call, or one that did already while we waited. */
 int checkpoint_run(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
 
+/* Brings dirty pages, deltas and what else a checkpoint brings down nearer to their bounds: waits half a millisecond for the one
+ * that runs, or makes one if none does.  The caller looks again, and asks again if that was not enough. */
+int checkpoint_relieve(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
+
 /* A view of the store in which the committed checkpoint stays readable while others follow, in bound_bytes at
  * most.  One at a time. */
 int checkpoint_pin(struct cowbd_pool *p, uint64_t bound_bytes, struct spill **ret_spill) MUST_CHECK;
@@ -120,9 +124,6 @@ void checkpoint_unpin(struct cowbd_pool *p, struct spill *spill);
 
 /* Space is short: the zones that the view holds are let go, which ends the view.  True if there were any.  No lock held. */
 bool checkpoint_break_pin(struct cowbd_pool *p);
-
-/* Should one begin? Lock shared. */
-bool checkpoint_due(const struct engine *e);
 
 /* ---- reclaim.c ---- */
 

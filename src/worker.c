@@ -104,7 +104,7 @@ static void *checkpointer(void *opaque)
 		bool due;
 
 		metalock_shared(&e->lock);
-		due = checkpoint_due(e) || release_due(e);
+		due = engine_checkpoint_due(e) || release_due(e);
 		metalock_drop(&e->lock);
 		if (due && !atomic_load(&e->failed))
 			(void)!checkpoint_run(e);

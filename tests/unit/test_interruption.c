@@ -72,6 +72,8 @@ int main(void)
 	tcase_add_test(t, a_signal_within_the_wait_ends_it);
 	tcase_add_test(t, without_a_signal_it_is_poll);
 	suite_add_tcase(s, t);
+	/* whatever CK_FORK says: cases change what belongs to the process (signals, limits) */
+	srunner_set_fork_status(r, CK_FORK);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

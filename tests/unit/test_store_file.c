@@ -547,6 +547,8 @@ int main(void)
 	add_file(t);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
+	/* whatever CK_FORK says: cases change what belongs to the process (signals, limits) */
+	srunner_set_fork_status(runner, CK_FORK);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
