@@ -71,6 +71,7 @@ engine_sources = \
 	src/reclaim.c \
 	src/repair.c \
 	src/recover.c \
+	src/ahead.c \
 	src/scrub.c \
 	src/space.c \
 	src/space.h \

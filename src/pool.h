@@ -105,6 +105,12 @@ int mkfs_store(struct store *s, const char *path, const struct cowbd_init_option
 /* Loads the checkpoint, replays journal and tail; e.journal is made (unless read-only) but nothing is written. */
 int recover(struct cowbd_pool *p) MUST_CHECK;
 
+/* ---- ahead.c ---- */
+
+/* Reads map pages that n records, at most AHEAD_MAX, will change.  A hint: can't fail.  No lock held. */
+#define AHEAD_MAX 256u
+void ahead_read(struct cowbd_pool *p, const struct record *r, unsigned n) EXCLUDES(metadata_lock);
+
 /* Begins a session: a new tail, and a superblock that names it; with a checkpoint if anything was replayed. */
 int recover_begin_session(struct cowbd_pool *p) MUST_CHECK;
 

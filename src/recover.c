@@ -33,10 +33,12 @@ struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool tail;        /* there is one to be replayed */
-	bool torn;        /* the journal goes on beyond its first batch that is not whole */
-	uint64_t scanned; /* records that the first pass saw */
-	uint64_t *zones;  /* that records opened, to be allocated on the host again */
+	bool tail;            /* there is one to be replayed */
+	bool torn;            /* the journal goes on beyond its first batch that is not whole */
+	uint64_t scanned;     /* records that the first pass saw */
+	struct record *ahead; /* [AHEAD_MAX] read, and not applied yet */
+	unsigned nahead;
+	uint64_t *zones; /* that records opened, to be allocated on the host again */
 	size_t nzones, room;
 };
 
@@ -91,9 +93,8 @@ static void settle_all(struct engine *e, uint64_t seq)
 	metalock_drop(&e->lock);
 }
 
-static int apply(void *opaque, const struct record *r)
+static int apply_one(struct replay *x, const struct record *r)
 {
-	struct replay *x = opaque;
 	struct engine *e = &x->p->e;
 	bool settled = false;
 	int err;
@@ -118,6 +119,27 @@ static int apply(void *opaque, const struct record *r)
 	return err;
 }
 
+static int apply_ahead(struct replay *x)
+{
+	unsigned n = x->nahead;
+	int r = 0;
+
+	x->nahead = 0;
+	ahead_read(x->p, x->ahead, n);
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = apply_one(x, &x->ahead[i]);
+	return r;
+}
+
+/* Applied some records later, once their pages are there; apply_ahead ends a pass. */
+static int apply(void *opaque, const struct record *r)
+{
+	struct replay *x = opaque;
+
+	x->ahead[x->nahead++] = *r;
+	return x->nahead < AHEAD_MAX ? 0 : apply_ahead(x);
+}
+
 /* First pass over the journal; the tail's follows, and only then is anything applied. */
 static int scan_journal(struct replay *x, const struct journal_position *from,
 			struct journal_position *ret_end)
@@ -139,7 +161,7 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 		return r;
 	}
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
-	if (r < 0)
+	if (r < 0 || (r = apply_ahead(x)) < 0)
 		return r;
 	settle_all(&p->e, x->last);
 	p->e.stats.replayed_journal = x->last - from.seq;
@@ -294,6 +316,8 @@ static int replay_tail(struct replay *x)
 	identity_of(p, &want);
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x,
 		      &tainted);
+	if (r >= 0)
+		r = apply_ahead(x);
 	p->e.stats.replayed_tail = x->last - before;
 	return r;
 }
@@ -361,6 +385,9 @@ int recover(struct cowbd_pool *p)
 				       get64(e->super.cut)};
 	x.last = at.seq;
 	if (!p->was_clean) {
+		x.ahead = malloc(AHEAD_MAX * sizeof *x.ahead);
+		if (!x.ahead)
+			return fail(-ENOMEM, "no memory to replay the journal");
 		pages_unbounded(e->pages, true);
 		r = scan_journal(&x, &at, &end);
 		if (r == 0)
@@ -381,6 +408,7 @@ int recover(struct cowbd_pool *p)
 		pages_unbounded(e->pages, false);
 	}
 	free(x.zones);
+	free(x.ahead);
 	if (x.torn)
 		journal_skip_beyond(&e->geo, &at);
 	p->recovered = at;

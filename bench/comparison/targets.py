@@ -175,7 +175,7 @@ TARGETS = [
     Bound("bytes on disk a byte written after a snapshot", "amplification/cowbd@loop", "device_written_per_byte", most=1.2),
     Ratio("a volume's flush while 15 others write / alone (median)", "flush-among-15/cowbd", "flush-alone/cowbd", most=3,
           figure="flush_p50_us"),
-    Instant("open after kill -9, the default journal full", "recovery_full_journal", 1.0, lambda row: row.get("default")),
+    Instant("open after kill -9, the default journal as full as these loads make it", "recovery_full_journal", 1.0, lambda row: row.get("default")),
     Difference("CPU of a 4 KiB write above nbdkit file (null and the copy into the page cache)", "write-d16/cowbd",
                "write-d16/file", 3, "server_cpu_us", "us"),
 ]

@@ -69,6 +69,58 @@ START_TEST(a_kill_after_a_checkpoint_leaves_nothing_to_replay)
 }
 END_TEST
 
+/* How many reads of a page came alone, and how many with others. */
+static struct {
+	int (*submit)(struct store *s, struct store_io *ios, unsigned n);
+	unsigned alone, together;
+} reads;
+
+static int count_reads(struct store *s, struct store_io *ios, unsigned n)
+{
+	unsigned pages = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		pages += !(ios[i].flags & STORE_WRITE) && ios[i].iov->iov_len == PAGE_BYTES;
+	if (n == 1)
+		reads.alone += pages;
+	else
+		reads.together += pages;
+	return reads.submit(s, ios, n);
+}
+
+START_TEST(pages_that_a_replay_needs_are_read_together)
+{
+	const uint64_t leaf = 4096 * MAP_FANOUT;
+	const unsigned leaves = 50; /* fewer than the dirty pages that call for a checkpoint */
+	struct cowbd_pool *p = begin(0), *again;
+	struct cowbd_client *c = make_volume(p, "v", leaves * leaf);
+	struct store *killed;
+	struct store_ops counting;
+
+	for (unsigned i = 0; i < leaves; i++)
+		write_fill(c, i * leaf, 4096, 1);
+	ck_assert_ok(cowbd_checkpoint(p));
+	for (unsigned i = 0; i < leaves; i++) /* in no order */
+		write_fill(c, i * 17 % leaves * leaf + 4096, 4096, 2);
+	killed = copy(p, false);
+	counting = *killed->ops;
+	counting.submit = count_reads;
+	reads.submit = killed->ops->submit;
+	killed->ops = &counting;
+	again = open_pool(killed, 0);
+	ck_assert_uint_ge(info(again).replayed_journal + info(again).replayed_tail, leaves);
+	ck_assert_msg(reads.together > leaves * 3 / 4 && reads.alone < leaves / 2,
+		      "%u pages were read together, %u alone", reads.together, reads.alone);
+	for (unsigned i = 0; i < leaves; i++) {
+		ck_assert(object_holds(again, "v", i * leaf, 4096, 1));
+		ck_assert(object_holds(again, "v", i * leaf + 4096, 4096, 2));
+	}
+	check_and_close(again);
+	cowbd_client_close(c);
+	throw_away(p);
+}
+END_TEST
+
 START_TEST(a_clean_close_is_seen_and_leaves_no_tail)
 {
 	char path[300], tail[320];
@@ -460,6 +512,7 @@ int main(void)
 
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, a_kill_after_a_checkpoint_leaves_nothing_to_replay);
+	tcase_add_test(t, pages_that_a_replay_needs_are_read_together);
 	tcase_add_test(t, a_clean_close_is_seen_and_leaves_no_tail);
 	tcase_add_test(t, a_kill_loses_nothing_that_was_acknowledged);
 	tcase_add_test(t, a_second_kill_right_after_the_first_loses_nothing_either);
