@@ -38,6 +38,8 @@ static const struct mutant_rule {
 	{"session-before-checkpoint", "let-go-in-the-tail", 1},
 	{"snapshot-early-return", "snapshot-of-a-write-in-flight", 1},
 	{"snapshot-without-data", NULL, 1},
+	{"sum-of-before", "scrubbed-and-cut", 1},
+	{"sums-outlive-zone", "scrubbed-and-cut", 1},
 	{"super-before-pages", "deletion-interrupted", 1},
 	{"super-not-durable", "deletion-interrupted", 1},
 	{"unsettled-visible", "snapshot-of-a-write-in-flight", 1},
