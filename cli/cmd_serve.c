@@ -6,6 +6,10 @@
  * death); with --daemon a child is, whose messages go to RUNDIR/<uuid>.log.
  * Who waits for readiness asks the control socket: it answers after the pool
  * is recovered and the NBD socket listens, and tells the pid.
+ *
+ * The NBD socket, if it is a Unix socket, is made here, before the daemon before this one lets the pool go or a
+ * journal is replayed: who connects meanwhile waits, and is not refused (a client that is refused waits a second,
+ * or gives up).  One command at a time starts a daemon for a pool: it holds RUNDIR/<uuid>.serve.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +21,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "listener.h"
 #include "reattach.h"
 
 #define PLUGIN "nbdkit-cowbd-plugin.so"
@@ -33,6 +38,7 @@
 #define ARGS_MAX 256
 #define THREADS 64 /* a connection; measured, see docs/ARCHITECTURE.md */
 #define TAKEOVER_MS 10000
+#define LOCK_MS 1000
 #define RESTARTS_MAX 5 /* so often within so many seconds, then no more */
 #define RESTARTS_S 60
 
@@ -40,7 +46,10 @@ struct serve {
 	const struct call *c;
 	struct session s; /* path and uuid */
 	char *socket;     /* NULL: TCP */
-	bool old;         /* another daemon serves the pool, and is to hand it over */
+	bool old;         /* another daemon serves the pool, and is to hand it over, */
+	bool handed;      /* and its socket's path as well */
+	int lock;         /* of the starting of this pool's daemon */
+	struct listener listener;
 	char *ctl, *log;
 	char host[256], port[16];
 	char *plugin;
@@ -236,33 +245,33 @@ static int make_run_dir(bool open)
 	return DONE;
 }
 
-/* Takes a socket away that a dead daemon left behind; refuses one that is listened on. */
-static int clear_socket(const char *path)
+/* One starts a daemon of this pool, or it takes over, at a time. */
+static int lock_start(struct serve *v)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	SCOPED_FD int fd = -1;
-	struct stat st;
+	SCOPED_TEXT char *path = NULL;
+	int status = run_dir_file(&path, "%s.serve", v->s.uuid);
 
-	if (strlen(path) >= sizeof a.sun_path)
-		return complain("socket %s: its path has %zu bytes, and sockets can have 107: set "
-				"COWBD_RUNDIR or --socket to a shorter one",
-				path, strlen(path));
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? DONE : complain("%s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return complain("%s is there, and no socket: take it away, or choose --socket",
-				path);
-	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return complain("can't make a socket: %s", strerror(errno));
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-		return complain("%s: somebody listens there: stop it, or choose --socket", path);
-	if (errno != ECONNREFUSED)
-		return complain("%s: %s", path, strerror(errno));
-	if (unlink(path) < 0)
-		return complain("%s: can't take the old socket away: %s", path, strerror(errno));
-	return DONE;
+	if (status)
+		return status;
+	v->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	for (int waited = 0; v->lock >= 0; waited += READY_POLL_MS) {
+		if (flock(v->lock, LOCK_EX | LOCK_NB) == 0)
+			return DONE;
+		if (errno != EWOULDBLOCK || waited >= LOCK_MS)
+			break;
+		(void)poll(NULL, 0, READY_POLL_MS);
+	}
+	return errno == EWOULDBLOCK
+		       ? complain("another `cowbd serve` is just starting a daemon for this pool: "
+				  "`cowbd status` shows when it serves")
+		       : complain("%s: %s", path, strerror(errno));
+}
+
+static void unlock_start(struct serve *v)
+{
+	if (v->lock >= 0)
+		close(v->lock);
+	v->lock = -1;
 }
 
 static int name_files(struct serve *v)
@@ -297,6 +306,21 @@ static int check_copies(const struct serve *v)
 		h.pid);
 }
 
+/* Is it the one on which the daemon before this one listens? */
+static bool is_handed(struct serve *v)
+{
+	struct address a = {0};
+	struct stat old, new;
+	bool same;
+
+	if (!v->old || session_address(&v->s, "", &a))
+		return false;
+	same = a.socket && stat(a.socket, &old) == 0 && stat(v->socket, &new) == 0 &&
+	       old.st_dev == new.st_dev &&old.st_ino == new.st_ino;
+	address_fini(&a);
+	return same;
+}
+
 static int choose_socket(struct serve *v)
 {
 	int status = DONE;
@@ -307,7 +331,8 @@ static int choose_socket(struct serve *v)
 		status = run_dir_file(&v->socket, "%s.nbd", v->s.uuid);
 	else if (asprintf(&v->socket, "%s", v->c->opt[OPT_SOCKET]) < 0)
 		status = complain("no memory for a path");
-	return status || v->old ? status : clear_socket(v->socket);
+	v->handed = !status && is_handed(v);
+	return status;
 }
 
 /* ---- arguments --------------------------------------------------------------------------------- */
@@ -316,8 +341,8 @@ static int add_listener(struct serve *v)
 {
 	int status;
 
-	if (v->socket)
-		return add_arg(v, "--unix=%s", v->socket);
+	if (v->socket) /* comes as a descriptor */
+		return DONE;
 	status = add_arg(v, "--port=%s", v->port);
 	if (!status && v->host[0])
 		status = add_arg(v, "--ipaddr=%s", v->host);
@@ -389,6 +414,8 @@ static int add_plugin_args(struct serve *v)
 
 	if (!status)
 		status = add_arg(v, "pool=%s", v->s.path);
+	if (!status && v->socket)
+		status = add_arg(v, "nbd-socket=%s", v->socket);
 	if (!status && v->c->opt[OPT_CACHE]) {
 		status = parse_size(v->c->opt[OPT_CACHE], "cache", &cache);
 		if (!status)
@@ -420,7 +447,7 @@ static int make_args(struct serve *v)
 
 /* ---- taking over -------------------------------------------------------------------------------- */
 
-/* What the old one leaves behind when its process ends a moment after its pool is closed. */
+/* Its process ends a moment after its pool is closed. */
 static int wait_gone(const struct serve *v, int pidfd, uint64_t until_ms)
 {
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
@@ -430,10 +457,7 @@ static int wait_gone(const struct serve *v, int pidfd, uint64_t until_ms)
 		return complain(
 			"pid %d has let the pool go and does not end: kill it, and serve again",
 			v->s.hello.pid);
-	return v->socket && unlink(v->socket) < 0 && errno != ENOENT
-		       ? complain("%s: can't take the old socket away: %s", v->socket,
-				  strerror(errno))
-		       : DONE;
+	return DONE;
 }
 
 /* The old daemon commits, drops its clients without a word (they send again what was not answered), and closes
@@ -462,6 +486,8 @@ static int take_over(struct serve *v)
 
 static int become_nbdkit(struct serve *v)
 {
+	if (listener_hand_on(&v->listener))
+		return FAILED;
 	execvp("nbdkit", v->args);
 	return complain("can't run nbdkit: %s%s", strerror(errno),
 			errno == ENOENT ? ": `apt install nbdkit`" : "");
@@ -534,8 +560,11 @@ static int run_foreground(struct serve *v)
 		if (fork() != 0)
 			_exit(0);
 		signal(SIGINT, SIG_IGN);
+		listener_close(&v->listener);
 		if (wait_ready(v, daemon))
 			announce(v, daemon);
+		else
+			listener_undo(&v->listener);
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
@@ -607,6 +636,18 @@ static bool may_restart(uint64_t *died_ms, unsigned *n)
 	return may;
 }
 
+/* Unless somebody else starts a daemon, or listens there. */
+static int listen_again(struct serve *v)
+{
+	int status = DONE;
+
+	listener_fini(&v->listener);
+	if (v->socket && !(status = lock_start(v)))
+		status = listener_open(v->socket, false, &v->listener);
+	unlock_start(v);
+	return status;
+}
+
 /* Starts nbdkit, and again when it has died by an error of its own (nbdkit before 1.33.10 can be brought to that by a
  * client that goes away); any other end is meant.  nbdkit asks to be killed when its parent ends (1.32 does,
  * with -f); so this stays until it has ended. */
@@ -617,6 +658,7 @@ static int keep_running(struct serve *v, int pid_out)
 	int status;
 	pid_t pid;
 
+	unlock_start(v);
 	for (;;) {
 		pid = fork();
 		if (pid < 0)
@@ -632,6 +674,7 @@ static int keep_running(struct serve *v, int pid_out)
 			close(pid_out);
 			pid_out = -1;
 		}
+		listener_close(&v->listener);
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 		if (!died_by_itself(status))
@@ -640,8 +683,8 @@ static int keep_running(struct serve *v, int pid_out)
 		if (!may_restart(died_ms, &n))
 			return complain("nbdkit died %d times within %d s: not started again",
 					RESTARTS_MAX, RESTARTS_S);
-		if (v->socket)
-			(void)!clear_socket(v->socket);
+		if (listen_again(v))
+			return FAILED;
 	}
 }
 
@@ -673,41 +716,74 @@ static int run_daemon(struct serve *v)
 	close(pipes[0]);
 	if (child > 0)
 		waitpid(child, NULL, 0);
+	listener_close(&v->listener);
 	if (n != (ssize_t)sizeof pid)
 		return complain("can't fork: %s", strerror(errno));
-	if (!wait_ready(v, pid))
+	if (!wait_ready(v, pid)) {
+		listener_undo(&v->listener);
 		return complain_log(v);
+	}
 	announce(v, pid);
 	return DONE;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------ */
 
+static const char *pool_path(const struct serve *v)
+{
+	return v->c->n               ? v->c->words[0]
+	       : v->c->opt[OPT_POOL] ? v->c->opt[OPT_POOL]
+				     : getenv("COWBD_POOL");
+}
+
+/* Who serves the pool now, and from now on nobody else starts to. */
+static int look_up(struct serve *v, const char *path)
+{
+	int status = session_find_path(path, &v->s);
+
+	if (!status)
+		status = name_files(v);
+	if (!status)
+		status = lock_start(v);
+	(void)session_close(&v->s, DONE); /* what was before the lock */
+	return status ? status : session_find_path(path, &v->s);
+}
+
 static int find_pool(struct serve *v)
 {
-	const char *path = v->c->n ? v->c->words[0] : v->c->opt[OPT_POOL];
+	const char *path = pool_path(v);
 	int status;
 
-	if (!path)
-		path = getenv("COWBD_POOL");
 	if (!path || !*path)
 		return usage_error(v->c, "which pool?");
-	status = session_find_path(path, &v->s);
+	status = look_up(v, path);
 	v->old = !status && v->s.daemon;
 	if (v->old && !v->c->opt[OPT_TAKEOVER])
 		return complain("pool %s is already served by pid %d: `cowbd -p %s stop` ends it, "
 				"--takeover takes over from it",
 				v->s.path, v->s.hello.pid, path);
-	if (!status)
-		status = name_files(v);
 	if (!status && !v->old)
 		status = check_copies(v);
 	return status ? status : choose_socket(v);
 }
 
+/* From here on nobody who connects is refused. */
+static int open_door(struct serve *v)
+{
+	int status = v->socket ? listener_open(v->socket, v->handed, &v->listener) : DONE;
+
+	if (!status && v->old) {
+		status = take_over(v);
+		if (status)
+			listener_undo(&v->listener);
+	}
+	listener_keep(&v->listener);
+	return status;
+}
+
 int cmd_serve(const struct call *c)
 {
-	struct serve v = {.c = c};
+	struct serve v = {.c = c, .lock = -1, .listener = {.fd = -1, .dir = -1}};
 	int status = DONE;
 
 	if (c->opt[OPT_TCP] && c->opt[OPT_SOCKET])
@@ -720,12 +796,14 @@ int cmd_serve(const struct call *c)
 		status = find_plugin(&v);
 	if (!status)
 		status = make_args(&v);
-	if (!status && v.old)
-		status = take_over(&v);
+	if (!status)
+		status = open_door(&v);
 	if (!status)
 		status = c->opt[OPT_DAEMON] ? run_daemon(&v) : run_foreground(&v);
 	for (size_t i = 0; i < v.n; i++)
 		free(v.args[i]);
+	listener_fini(&v.listener);
+	unlock_start(&v);
 	free(v.socket);
 	free(v.ctl);
 	free(v.log);

@@ -36,6 +36,8 @@ cli_cowbd_SOURCES = \
 	cli/freeze.h \
 	cli/late_libnbd.c \
 	cli/late_libs.c \
+	cli/listener.c \
+	cli/listener.h \
 	cli/main.c \
 	cli/mount.h \
 	cli/mounts.c \

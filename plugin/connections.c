@@ -171,7 +171,7 @@ static void remember_listener(void *except_fd, struct conn_id id, bool listens)
 		memcpy(unix_path, a->u.un.sun_path, sizeof a->u.un.sun_path);
 }
 
-int conns_init(int except_fd)
+int conns_init(int except_fd, const char *path)
 {
 	struct sockaddr_un any = {.sun_family = AF_UNIX};
 
@@ -179,6 +179,8 @@ int conns_init(int except_fd)
 	unix_path[0] = 0;
 	if (!each_socket(remember_listener, &except_fd))
 		nbdkit_debug("/proc/self/fd: %s; connections can't be cut", strerror(errno));
+	if (unix_path[0] && path)
+		snprintf(unix_path, sizeof unix_path, "%s", path);
 	/* Binding to a family alone gives the socket a unique abstract name. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, marker) ||
 	    bind(marker[1], (struct sockaddr *)&any, sizeof any.sun_family))

@@ -21,8 +21,9 @@ struct conn_id {
 	uint64_t inode;
 };
 
-/* Remembers on which sockets this process listens, but for except_fd (-1: none).  0 or -errno. */
-int conns_init(int except_fd) __attribute__((warn_unused_result));
+/* Remembers on which sockets this process listens, but for except_fd (-1: none).  path: of the Unix socket among
+ * them, if it has another than it was bound to; NULL: it hasn't.  0 or -errno. */
+int conns_init(int except_fd, const char *path) __attribute__((warn_unused_result));
 
 /* Path of the first Unix socket listened on, or NULL. */
 const char *conns_unix_path(void);

@@ -73,7 +73,7 @@
 #endif
 
 /* The command line; constant after .config_complete. */
-static char *pool_path, *control_socket;
+static char *pool_path, *control_socket, *nbd_socket;
 static bool control_off;
 static struct cowbd_open_options options = {.flags = COWBD_OPEN_HOLD, .wait_ms = LOCK_WAIT_MS};
 
@@ -246,6 +246,11 @@ static int cowbd_plugin_config(const char *key, const char *value)
 		return set_low_water(value);
 	if (!strcmp(key, "control"))
 		return set_control(value);
+	if (!strcmp(key, "nbd-socket")) {
+		free(nbd_socket);
+		nbd_socket = nbdkit_absolute_path(value);
+		return nbd_socket ? 0 : -1;
+	}
 	nbdkit_error("unknown parameter %s=%s; nbdkit cowbd --help lists them", key, value);
 	return -1;
 }
@@ -276,6 +281,8 @@ static int cowbd_plugin_config_complete(void)
 	"ephemeral=SECONDS  How long a throw-away clone stays after its last client (60).\n"       \
 	"socket-group=G     Group and mode of the NBD socket, if it is a Unix socket\n"            \
 	"socket-mode=OCTAL  (default with a group: 0660).\n"                                       \
+	"nbd-socket=PATH    Where the NBD socket is that nbdkit was started with, by socket\n"     \
+	"                   activation, if it was renamed after it was bound.\n"                   \
 	"control-group=G    Members of this group may manage the pool, too.\n"                     \
 	"control=PATH|off   The control socket (default: <pool-uuid>.ctl in the run\n"             \
 	"                   directory: $COWBD_RUNDIR, /run/cowbd or $XDG_RUNTIME_DIR/cowbd)."
@@ -545,7 +552,7 @@ static int cowbd_plugin_after_fork(void)
 	/* Writing back to our own device must not wait for us; threads started from here on, nbdkit's
 	 * too, inherit it.  Needs CAP_SYS_RESOURCE. */
 	io_flusher = prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
-	err = conns_init(control_listener());
+	err = conns_init(control_listener(), nbd_socket);
 	if (err)
 		nbdkit_error("sockets: %s", strerror(-err));
 	else if (access_nbd_socket(conns_unix_path()))
@@ -580,6 +587,7 @@ static void cowbd_plugin_unload(void)
 	close_if_never_served();
 	free(pool_path);
 	free(control_socket);
+	free(nbd_socket);
 }
 
 /* ---- connections --------------------------------------------------------------------- */

@@ -146,6 +146,7 @@ script_tests = \
 	tests/cli/socket_path.sh \
 	tests/cli/superblock.sh \
 	tests/cli/takeover.sh \
+	tests/cli/takeover_connect.sh \
 	tests/cli/takeover_retry.sh \
 	tests/cli/tcp.sh \
 	tests/cli/tls.sh \

@@ -48,6 +48,12 @@ killed() {
 	cowbd serve --daemon >uri
 }
 
+# longest_request WHEN: so far.
+longest_request() {
+	sed -n 's/.* ops; \(.*\) (.*/\1/p' qemu.out | sed 's/ sec$//; s/^0:00://' | sort -n |
+		sed -n "\$s/.*/$1, the longest request took & s/p"
+}
+
 # end_writer: no error may have been seen, and all must be there, through `cowbd uri NAME`.
 end_writer() {
 	touch enough
@@ -57,8 +63,7 @@ end_writer() {
 	! grep -i -e failed -e error qemu.out || fail "the client saw an error"
 	writer_n=$(cat count)
 	[ "$(grep -c wrote qemu.out)" -eq "$writer_n" ] || fail "writes are missing"
-	sed -n 's/.* ops; \(.*\) (.*/\1/p' qemu.out | sed 's/ sec$//; s/^0:00://' | sort -n |
-		sed -n '$s/.*/the longest request took & s/p'
+	longest_request "in all"
 	verify_n=$((writer_n > places ? writer_n - places : 0))
 	while [ $verify_n -lt "$writer_n" ]; do
 		echo "read -P $(pattern $verify_n) $((verify_n % places * 65536)) 64k"

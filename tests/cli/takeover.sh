@@ -21,6 +21,7 @@ taken_over() {
 for round in 1 2; do
 	goes_on taken_over
 done
+longest_request "over $round takeovers"
 for round in 1 2; do
 	goes_on killed
 done

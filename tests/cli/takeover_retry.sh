@@ -18,6 +18,7 @@ proxy=$!
 wait_for 20 test -S proxy.sock
 start_writer -f raw "nbd+unix:///?socket=$TEST_DIR/proxy.sock"
 goes_on cowbd serve --daemon --takeover
+longest_request "over a takeover"
 goes_on killed
 end_writer v
 kill $proxy
