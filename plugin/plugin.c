@@ -545,6 +545,16 @@ static void end_everything(void)
 	conns_forget();
 }
 
+static int prepare_nbd_socket(void)
+{
+	if (!nbd_socket || conns_unix_path())
+		return access_nbd_socket(conns_unix_path());
+	nbdkit_error("nbd-socket=%s is for a socket that nbdkit is given by socket activation, and "
+		     "there is none: nbdkit --unix=%s listens there",
+		     nbd_socket, nbd_socket);
+	return -1;
+}
+
 static int cowbd_plugin_after_fork(void)
 {
 	int err;
@@ -555,7 +565,7 @@ static int cowbd_plugin_after_fork(void)
 	err = conns_init(control_listener(), nbd_socket);
 	if (err)
 		nbdkit_error("sockets: %s", strerror(-err));
-	else if (access_nbd_socket(conns_unix_path()))
+	else if (prepare_nbd_socket())
 		err = -1;
 	else
 		err = start_threads();

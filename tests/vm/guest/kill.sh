@@ -34,7 +34,7 @@ mkdir live look
 mount -t "$type" "$device" live
 mkdir live/files
 sync
-by_hand=$(tr '\0' ' ' <"/proc/$daemon/cmdline")
+by_hand=$(tr '\0' ' ' <"/proc/$daemon/cmdline" | sed 's/ nbd-socket=/ --unix=/')
 socket=$(echo "$by_hand" | sed 's/.*--unix=\([^ ]*\) .*/\1/')
 cowbd reattach --watch >watched &
 watcher=$!
