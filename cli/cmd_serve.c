@@ -9,7 +9,7 @@
  *
  * The NBD socket, if it is a Unix socket, is made here, before the daemon before this one lets the pool go or a
  * journal is replayed: who connects meanwhile waits, and is not refused (a client that is refused waits a second,
- * or gives up).  One command at a time starts a daemon for a pool: it holds RUNDIR/<uuid>.serve.
+ * or gives up).  One command at a time starts a daemon for a pool: it holds RUNDIR/<uuid>.serve, which goes with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ struct serve {
 	bool handed;      /* and its socket's path as well */
 	int lock;         /* of the starting of this pool's daemon */
 	struct listener listener;
-	char *ctl, *log;
+	char *ctl, *log, *lock_file;
 	char host[256], port[16];
 	char *plugin;
 	char *args[ARGS_MAX]; /* of nbdkit, malloc'ed */
@@ -245,33 +245,61 @@ static int make_run_dir(bool open)
 	return DONE;
 }
 
-/* One starts a daemon of this pool, or it takes over, at a time. */
+/* Is the file that was locked the one that is there?  The one who had the lock before takes it away. */
+static bool is_there(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+/* 0, -EWOULDBLOCK: somebody else has it, or -errno. */
+static int try_lock(struct serve *v)
+{
+	int err;
+
+	v->lock = open(v->lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (v->lock < 0)
+		return -errno;
+	err = flock(v->lock, LOCK_EX | LOCK_NB) < 0 ? -errno
+	      : is_there(v->lock, v->lock_file)     ? 0
+						    : -EWOULDBLOCK;
+	if (err) {
+		close(v->lock);
+		v->lock = -1;
+	}
+	return err;
+}
+
+/* One at a time starts a daemon of this pool. */
 static int lock_start(struct serve *v)
 {
-	SCOPED_TEXT char *path = NULL;
-	int status = run_dir_file(&path, "%s.serve", v->s.uuid);
+	int err = try_lock(v);
 
-	if (status)
-		return status;
-	v->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	for (int waited = 0; v->lock >= 0; waited += READY_POLL_MS) {
-		if (flock(v->lock, LOCK_EX | LOCK_NB) == 0)
-			return DONE;
-		if (errno != EWOULDBLOCK || waited >= LOCK_MS)
-			break;
+	for (int waited = 0; err == -EWOULDBLOCK && waited < LOCK_MS; waited += READY_POLL_MS) {
 		(void)poll(NULL, 0, READY_POLL_MS);
+		err = try_lock(v);
 	}
-	return errno == EWOULDBLOCK
-		       ? complain("another `cowbd serve` is just starting a daemon for this pool: "
-				  "`cowbd status` shows when it serves")
-		       : complain("%s: %s", path, strerror(errno));
+	if (err == -EWOULDBLOCK)
+		return complain("another `cowbd serve` is just starting a daemon for this pool: "
+				"`cowbd status` shows when it serves");
+	return err ? complain("%s: %s", v->lock_file, strerror(-err)) : DONE;
+}
+
+/* For one who has a copy of the descriptor; another unlocks. */
+static void forget_lock(struct serve *v)
+{
+	if (v->lock >= 0)
+		close(v->lock);
+	v->lock = -1;
 }
 
 static void unlock_start(struct serve *v)
 {
 	if (v->lock >= 0)
-		close(v->lock);
-	v->lock = -1;
+		unlink(v->lock_file);
+	forget_lock(v);
 }
 
 static int name_files(struct serve *v)
@@ -284,6 +312,8 @@ static int name_files(struct serve *v)
 		status = run_dir_file(&v->ctl, "%s.ctl", v->s.uuid);
 	if (!status)
 		status = run_dir_file(&v->log, "%s.log", v->s.uuid);
+	if (!status)
+		status = run_dir_file(&v->lock_file, "%s.serve", v->s.uuid);
 	if (!status && strlen(v->ctl) > 107)
 		status = complain("control socket %s: its path has %zu bytes, and sockets can have "
 				  "107: set COWBD_RUNDIR to a shorter one",
@@ -565,6 +595,7 @@ static int run_foreground(struct serve *v)
 			announce(v, daemon);
 		else
 			listener_undo(&v->listener);
+		unlock_start(v);
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
@@ -658,7 +689,7 @@ static int keep_running(struct serve *v, int pid_out)
 	int status;
 	pid_t pid;
 
-	unlock_start(v);
+	forget_lock(v);
 	for (;;) {
 		pid = fork();
 		if (pid < 0)
@@ -807,6 +838,7 @@ int cmd_serve(const struct call *c)
 	free(v.socket);
 	free(v.ctl);
 	free(v.log);
+	free(v.lock_file);
 	free(v.plugin);
 	return session_close(&v.s, status);
 }
