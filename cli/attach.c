@@ -27,6 +27,7 @@
 
 #define NODE_SECONDS 10 /* for udev to make a device's node */
 #define GONE_SECONDS 10
+#define LOCK_POLL_MS 20
 #define POLL_US 10000
 
 /* ---- names of devices ----------------------------------------------------------------- */
@@ -199,11 +200,17 @@ int attach_lock(int *ret_fd)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return complain("%s: %s", path, strerror(errno));
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR || interrupted()) {
-			close(fd);
-			return complain("%s: can't lock: %s", path, strerror(errno));
-		}
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int err = errno;
+
+		if (err == EWOULDBLOCK &&
+		    (interruption_poll(NULL, 0, LOCK_POLL_MS) >= 0 || !interrupted()))
+			continue;
+		close(fd);
+		return err == EWOULDBLOCK
+			       ? complain("interrupted while another command attaches or detaches")
+			       : complain("%s: can't lock: %s", path, strerror(err));
+	}
 	*ret_fd = fd;
 	return DONE;
 }

@@ -202,6 +202,9 @@ bool interrupted(void);
 /* poll(2) that can't miss one: after interruption_catch, a signal that came before it ends it too, with EINTR. */
 int interruption_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 
+/* Who reads from this socket finds its end, too, whenever the signal comes; -1: none. */
+void interruption_shuts(int fd);
+
 /* Between them these signals wait, so that what is half done gets done; calls may nest. */
 void interruption_hold(void);
 void interruption_release(void);
@@ -240,7 +243,7 @@ void client_wait_end(struct client *k, struct trouble *t);
 /* The same, but for so long at most: false when it has not ended by then. */
 bool client_wait_end_until(struct client *k, unsigned ms, struct trouble *t);
 
-/* After subscribe: each event until the connection ends.  True: the daemon said goodbye; t as above. */
+/* After subscribe: each event until the connection ends, or an interruption.  True: the daemon said goodbye; t as above. */
 bool client_events(struct client *k, void (*event)(void *opaque, json_t *event), void *opaque,
 		   struct trouble *t);
 

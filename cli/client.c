@@ -244,6 +244,7 @@ bool client_events(struct client *k, void (*event)(void *opaque, json_t *event),
 	bool closed = false;
 	json_t *m;
 
+	interruption_shuts(k->fd);
 	while ((m = read_message(k))) {
 		const char *name = json_string_value(json_object_get(m, "event"));
 		json_t *error = json_object_get(m, "error");
@@ -255,6 +256,7 @@ bool client_events(struct client *k, void (*event)(void *opaque, json_t *event),
 			(void)answer_error(error, t);
 		json_decref(m);
 	}
+	interruption_shuts(-1);
 	return closed;
 }
 

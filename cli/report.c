@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -74,10 +75,17 @@ int print_json(json_t *answer)
 
 /* ---- interruption ------------------------------------------------------------------- */
 
+static volatile sig_atomic_t shut = -1; /* ends with an interruption */
+
 static void on_signal(int number)
 {
+	int err = errno;
+
 	(void)number;
 	was_interrupted = 1;
+	if (shut >= 0)
+		(void)shutdown(shut, SHUT_RD);
+	errno = err;
 }
 
 void interruption_catch(void)
@@ -92,6 +100,13 @@ void interruption_catch(void)
 bool interrupted(void)
 {
 	return was_interrupted;
+}
+
+void interruption_shuts(int fd)
+{
+	shut = fd;
+	if (fd >= 0 && interrupted())
+		(void)shutdown(fd, SHUT_RD);
 }
 
 static unsigned holds;      /* interruption_hold without its release */
