@@ -28,7 +28,7 @@
 #define LEAVE_FREE (10 * GIB)
 #define NEED_FULL (10 * GIB)
 #define NEED_QUICK (2 * GIB)
-#define LIMIT_FULL 280u /* seconds, in all */
+#define LIMIT_FULL 440u /* seconds, in all */
 #define LIMIT_QUICK 100u
 #define NO_ROOM 77
 
@@ -36,10 +36,8 @@ static const struct part {
 	const char *name;
 	void (*run)(const struct setting *s);
 } parts[] = {
-	{"instant", part_instant},
-	{"kill", part_kill},
-	{"memory", part_memory},
-	{"nbd", part_nbd},
+	{"check", part_check},   {"instant", part_instant}, {"kill", part_kill},
+	{"memory", part_memory}, {"nbd", part_nbd},
 };
 
 /* ---- child: what is found ---------------------------------------------------------------- */

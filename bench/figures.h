@@ -55,6 +55,7 @@ void must(int r, const char *what);
 
 /* ---- parts ------------------------------------------------------------------------ */
 
+void part_check(const struct setting *s);   /* figures_check.c */
 void part_instant(const struct setting *s); /* figures_instant.c */
 void part_kill(const struct setting *s);    /* figures_kill.c */
 void part_memory(const struct setting *s);  /* figures_memory.c */

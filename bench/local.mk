@@ -5,6 +5,7 @@ check_PROGRAMS += bench/figures bench/load
 bench_figures_SOURCES = \
 	bench/figures.c \
 	bench/figures.h \
+	bench/figures_check.c \
 	bench/figures_instant.c \
 	bench/figures_kill.c \
 	bench/figures_memory.c \

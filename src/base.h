@@ -10,6 +10,7 @@
 #define COWBD_BASE_H
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -94,8 +95,12 @@ static inline uint32_t get32(struct le32 v)
 
 static inline uint64_t get48(struct le48 v)
 {
-	return (uint64_t)v.b[0] | (uint64_t)v.b[1] << 8 | (uint64_t)v.b[2] << 16 |
-	       (uint64_t)v.b[3] << 24 | (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40;
+	uint32_t low;
+	uint16_t high;
+
+	memcpy(&low, v.b, sizeof low);
+	memcpy(&high, v.b + sizeof low, sizeof high);
+	return le32toh(low) | (uint64_t)le16toh(high) << 32;
 }
 
 static inline uint64_t get64(struct le64 v)

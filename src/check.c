@@ -222,27 +222,41 @@ static void zone_free(struct check *c, struct zone *z)
 	free(z);
 }
 
+static void mark_singles(const struct zone *z, const struct le16 *count)
+{
+	uint8_t *single = z->single;
+	unsigned units = z->units;
+
+	for (unsigned i = 0; i < units; i += 8) {
+		unsigned bits = 0;
+
+		for (unsigned k = 0; k < 8 && i + k < units; k++)
+			bits |= (unsigned)(get16(count[i + k]) == 1) << k;
+		single[i / 8] = (uint8_t)bits;
+	}
+}
+
 /* Counts as the page says, in bytes if they fit. */
 static int set_counts(struct check *c, struct zone *z, const struct le16 *count)
 {
-	unsigned most = 0;
+	unsigned most = 0, units = z->units;
+	uint8_t *left = z->left;
 
-	for (unsigned i = 0; i < z->units; i++)
-		most = MAX(most, (unsigned)get16(count[i]));
-	if (most > UINT8_MAX) {
-		z->wide = calloc(z->units, sizeof *z->wide);
-		if (!z->wide)
-			return fail(-ENOMEM, "out of memory");
-		c->memory += z->units * sizeof *z->wide;
+	mark_singles(z, count);
+	for (unsigned i = 0; i < units; i++) {
+		unsigned n = get16(count[i]);
+
+		most |= n;
+		left[i] = (uint8_t)n;
 	}
-	for (unsigned i = 0; i < z->units; i++) {
-		if (z->wide)
-			z->wide[i] = get16(count[i]);
-		else
-			z->left[i] = (uint8_t)get16(count[i]);
-		if (get16(count[i]) == 1)
-			z->single[i / 8] |= (uint8_t)(1u << i % 8);
-	}
+	if (most <= UINT8_MAX)
+		return 0;
+	z->wide = calloc(units, sizeof *z->wide);
+	if (!z->wide)
+		return fail(-ENOMEM, "out of memory");
+	c->memory += units * sizeof *z->wide;
+	for (unsigned i = 0; i < units; i++)
+		z->wide[i] = get16(count[i]);
 	return 0;
 }
 
@@ -286,12 +300,10 @@ static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **r
 		if (!z->refs)
 			return fail(-ENOMEM, "out of memory");
 	}
-	for (unsigned i = 0; i < z->units && !err; i++) {
-		if (z->refs)
-			z->refs[z->units + i] = get16(count[i]);
-		if (meta)
-			z->slot[i] = d->slot[i];
-	}
+	for (unsigned i = 0; z->refs && i < z->units; i++)
+		z->refs[z->units + i] = get16(count[i]);
+	for (unsigned i = 0; meta && i < z->units; i++)
+		z->slot[i] = d->slot[i];
 	for (unsigned k = 0; k < SUMS_PAGES; k++)
 		z->sums[k] = get64(d->sums[k]);
 	return err;
@@ -360,12 +372,15 @@ static void check_group_sums(struct check *c, uint64_t group, const struct disk_
 			    get16(d->meta_zones));
 }
 
-static void read_zones_ahead(struct check *c, uint64_t group, const struct disk_summary *s,
-			     unsigned from, unsigned to)
+/* Asks for the pages of zones of a group from there on, as many as are read at once. */
+static void ask_for_zones(struct check *c, uint64_t group, const struct disk_summary *s,
+			  unsigned from)
 {
+	unsigned end = MIN(from + AHEAD_PAGES, MIN(group_zone_count(&c->g, group), ZONE_TWINS));
+
 	check_ahead_begin(c);
-	for (unsigned i = from; i < to; i++)
-		check_ahead_add(c, summary_page(&c->g, group) + i, s->slot[i]);
+	for (unsigned i = from; i < end; i++)
+		(void)check_ahead_add(c, summary_page(&c->g, group) + i, s->slot[i]);
 	check_ahead_run(c);
 }
 
@@ -398,8 +413,10 @@ static int load_group(struct check *c, uint64_t group, const struct disk_group *
 	for (unsigned i = 1; i < ZONE_TWINS; i++) {
 		int err;
 
+		if (i == 1)
+			ask_for_zones(c, group, s, i);
 		if (i % AHEAD_PAGES == 1)
-			read_zones_ahead(c, group, s, i, MIN(i + AHEAD_PAGES, zones));
+			ask_for_zones(c, group, s, i + AHEAD_PAGES);
 		if (i >= zones) {
 			if (slot_written(s->slot[i]))
 				check_found(c, COWBD_DAMAGE, get64(s->h.offset),
@@ -540,10 +557,19 @@ static void report_leak(struct check *c, const struct zone *z, uint64_t zone, un
 			    what, first, first + (to - from) - 1);
 }
 
+static bool nothing_left(const struct zone *z)
+{
+	static const uint8_t none[ZONE_UNITS_MAX];
+
+	return memcmp(z->left, none, z->units) == 0;
+}
+
 static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)
 {
 	unsigned end;
 
+	if (!z->wide && nothing_left(z))
+		return;
 	for (unsigned i = 0; i < z->units; i = end) {
 		for (end = i; end < z->units && zone_left(z, end); end++)
 			;
@@ -613,6 +639,7 @@ static void say_passes(struct check *c)
 
 static void forget_data(struct check *c)
 {
+	c->near.zone = NULL;
 	for (uint64_t n = 0; n < c->g.groups; n++)
 		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++) {
 			struct zone *z = c->group[n].zone[i];
@@ -687,6 +714,7 @@ struct zone *check_zone_of(const struct check *c, uint64_t zone)
 
 void check_fini(struct check *c)
 {
+	check_ahead_fini(c);
 	for (uint64_t n = 0; c->group && n < c->g.groups; n++) {
 		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++)
 			zone_free(c, c->group[n].zone[i]);

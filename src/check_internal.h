@@ -15,7 +15,8 @@
 #define BUFFER_OTHER (MAP_DEPTH_MAX + 1)
 #define BUFFERS (MAP_DEPTH_MAX + 2)
 #define AHEAD_PAGES 64u /* read at once */
-#define BUFFER_GAPS (BUFFERS + AHEAD_PAGES)
+#define AHEAD_BATCHES 2u
+#define BUFFER_GAPS (BUFFERS + AHEAD_BATCHES * AHEAD_PAGES)
 
 /* A zone in use, as its page says. */
 struct zone {
@@ -71,6 +72,23 @@ struct dying {
 	unsigned level;
 };
 
+/* Pages read ahead, in the buffers from BUFFERS on: those that are taken now, and meanwhile those after them. */
+struct read_ahead {
+	struct ahead_batch {
+		uint64_t offset[AHEAD_PAGES]; /* ascending; not changed while it runs */
+		bool failed[AHEAD_PAGES];
+		unsigned n;
+		bool runs; /* under lock: the other thread has it */
+	} batch[AHEAD_BATCHES];
+	unsigned latest; /* of the batches */
+	unsigned until,
+		after; /* entries of a page: up to which they go; from which on the next are asked for */
+	bool threaded, ending; /* is there another thread?  under lock: it is to end */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* runs, ending */
+};
+
 struct check {
 	struct store *store;
 	const struct cowbd_check_options *opt;
@@ -86,17 +104,17 @@ struct check {
 	uint8_t *buffer;                  /* BUFFERS pages, aligned */
 	char who[2 * NAME_BYTES_MAX + 2]; /* what findings are about */
 	bool blind;                       /* some page was lost: leaks can't be told */
-	struct {
-		uint64_t offset[AHEAD_PAGES];
-		unsigned n;
-		unsigned until;  /* entry of the page above up to which they go */
-	} ahead;                 /* pages read ahead, in the buffers from BUFFERS on */
+	struct read_ahead ahead;
 	uint64_t visited, total; /* map and catalog pages */
 	uint64_t memory;     /* bytes of zones that are counted now, and of pages that are kept */
 	bool caching;        /* pages of metadata are read zone by zone, and kept */
 	uint64_t data_zones; /* of the pool */
 	uint64_t counted, later; /* of them: in this pass; not yet */
 	bool quiet;              /* what is read was read and reported before */
+	struct {
+		uint64_t first;    /* block */
+		struct zone *zone; /* NULL: none; not while repairing */
+	} near; /* the zone of data that was referred to last: mostly the next one's, too */
 
 	struct repair *repair; /* NULL: only looks */
 	bool bad;              /* repair: the last reference leads nowhere */
@@ -128,10 +146,15 @@ void check_progress(struct check *c, bool last);
 int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
 		    void *buf) MUST_CHECK;
 
-/* Reads a set of pages ahead: begin, add up to AHEAD_PAGES (others are ignored), run. */
+/* Reads a set of pages ahead: begin, add up to AHEAD_PAGES (others are ignored), run.  A set stays until the second
+ * one after it begins; in a large pool it is read while the one before is worked on. */
 void check_ahead_begin(struct check *c);
-void check_ahead_add(struct check *c, uint64_t page, struct le32 slot);
+/* True while there is room. */
+bool check_ahead_add(struct check *c, uint64_t page, struct le32 slot);
 void check_ahead_run(struct check *c);
+/* Nothing is read ahead now: the buffers are free. */
+void check_ahead_forget(struct check *c);
+void check_ahead_fini(struct check *c);
 
 /* Are pages of metadata to be kept, within bound bytes of memory?  Their number is known. */
 void check_cache_begin(struct check *c, uint64_t bound);

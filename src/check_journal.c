@@ -171,7 +171,7 @@ static int find_later(struct check *c, struct ring *r, uint64_t from, uint64_t t
 	uint8_t *pages = check_buffer(c, BUFFERS);
 	int got = 0;
 
-	check_ahead_begin(c); /* whose buffers these are */
+	check_ahead_forget(c); /* whose buffers these are */
 	for (uint64_t at = from; at < to && got == 0; at += n) {
 		int err =
 			store_read(c->store, STORE_DIRECT, ZONE_BYTES + at, pages, MIN(n, to - at));

@@ -28,6 +28,10 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		c->bad = true;
 		return NULL;
 	}
+	if (!c->repair && !meta && z && z != &zone_unknown && !z->meta && !z->wide) {
+		c->near.first = zone * c->g.zone_blocks;
+		c->near.zone = z;
+	}
 	if (z && (z == &zone_elsewhere || z == &zone_done) && !meta)
 		return NULL;
 	if (gr->unknown || z == &zone_unknown) {
@@ -64,6 +68,30 @@ struct zone *check_refer(struct check *c, const struct reference *ref, bool meta
 		zone_take(z, unit);
 	*ret_unit = unit;
 	return z;
+}
+
+/* The same for blocks from entry i on that are in the zone of the one before, as long as there is nothing to say: for
+ * most.  Returns the first entry, below n, for which there may be, or n. */
+static unsigned refer_near(struct check *c, const struct disk_map *m, unsigned i, unsigned n)
+{
+	const struct zone *z = c->near.zone;
+	bool elsewhere = z == &zone_elsewhere || z == &zone_done;
+
+	for (; z && i < n; i++) {
+		uint64_t entry = get48(m->entry[i]), unit = (entry & ENTRY_NUMBER) - c->near.first;
+
+		if (entry == 0)
+			continue;
+		if (unit >= c->g.zone_blocks)
+			break;
+		if (elsewhere)
+			continue;
+		if (z->left[unit] == 0 ||
+		    !(entry & ENTRY_SHARED || z->single[unit / 8] & 1u << unit % 8))
+			break;
+		z->left[unit]--;
+	}
+	return i;
 }
 
 /* Where a page is in its tree, never 0. */
@@ -197,22 +225,37 @@ static const struct zone *zone_of_page(const struct check *c, uint64_t page)
 	return z && z->meta ? z : NULL;
 }
 
-/* The pages that entries from i on of m name are read at once, as many as fit, when those before are through.
- * Only for the last pages on the way down: they don't read ahead themselves. */
-static void read_entries_ahead(struct check *c, const struct disk_map *m, unsigned i)
+/* Asks for the pages that entries of m name, from where it was left off, as many as fit. */
+static void ask_for_entries(struct check *c, const struct disk_map *m)
 {
-	if (i != 0 && i < c->ahead.until)
+	unsigned i = c->ahead.until;
+	bool room = true;
+
+	c->ahead.after = i;
+	if (i == MAP_FANOUT)
 		return;
 	check_ahead_begin(c);
-	for (; i < MAP_FANOUT && c->ahead.n < AHEAD_PAGES; i++) {
+	for (; i < MAP_FANOUT && room; i++) {
 		uint64_t page = get48(m->entry[i]) & ENTRY_NUMBER;
 		const struct zone *z = page ? zone_of_page(c, page) : NULL;
 
 		if (z && !z->place[page % ZONE_TWINS])
-			check_ahead_add(c, page, z->slot[page % ZONE_TWINS]);
+			room = check_ahead_add(c, page, z->slot[page % ZONE_TWINS]);
 	}
 	c->ahead.until = i;
 	check_ahead_run(c);
+}
+
+/* The pages that entries from i on of m name are read at once, and those after them when these are begun with.
+ * Only for the last pages on the way down: they don't read ahead themselves. */
+static void read_entries_ahead(struct check *c, const struct disk_map *m, unsigned i)
+{
+	if (i == 0) {
+		c->ahead.until = 0;
+		ask_for_entries(c, m);
+	}
+	if (i == 0 || i >= c->ahead.after)
+		ask_for_entries(c, m);
 }
 
 /* A map, or what is left of one.  Depth of recursion: level, below MAP_DEPTH_MAX. */
@@ -223,11 +266,14 @@ static int walk_map(struct check *c, const struct reference *ref, unsigned level
 	int err = enter(c, ref, PAGE_MAP, level, first, check_buffer(c, level));
 
 	bool own_unmarked = c->unmarked;
+	unsigned sure; /* entries that are blocks of a volume */
 
 	if (err <= 0)
 		return err;
 	first = get64(m->first);
-	for (unsigned i = 0; i < MAP_FANOUT && err >= 0; i++) {
+	sure = level == 0 && !beyond(first, 0, MAP_FANOUT - 1, limit) ? MAP_FANOUT : 0;
+	for (unsigned i = refer_near(c, m, 0, sure); i < MAP_FANOUT && err >= 0;
+	     i = refer_near(c, m, i + 1, sure)) {
 		struct reference child = entry_reference(m, i);
 		unsigned unit;
 
@@ -533,7 +579,8 @@ static int count_leaf(struct check *c, uint64_t page, struct le32 slot)
 
 	if (err)
 		return err == -ENOMEM ? err : 0;
-	for (unsigned i = 0; i < MAP_FANOUT; i++) {
+	for (unsigned i = refer_near(c, m, 0, MAP_FANOUT); i < MAP_FANOUT;
+	     i = refer_near(c, m, i + 1, MAP_FANOUT)) {
 		struct reference child = entry_reference(m, i);
 		const struct zone *z;
 		unsigned unit;
@@ -541,7 +588,7 @@ static int count_leaf(struct check *c, uint64_t page, struct le32 slot)
 		if (child.number == 0)
 			continue;
 		z = check_zone_of(c, block_zone(&c->g, child.number));
-		if (z && !z->meta && z->units) /* others are no business of this pass */
+		if (z && !z->meta) /* others are no business of this pass */
 			(void)check_refer(c, &child, false, &unit);
 	}
 	return 0;
@@ -552,18 +599,24 @@ static bool is_leaf(const struct zone *z, unsigned unit)
 	return z->place[unit] && (z->place[unit] & 0xff) == (place_code(PAGE_MAP, 0, 0) & 0xff);
 }
 
+static void ask_for_leaves(struct check *c, const struct zone *z, uint64_t zone, unsigned from)
+{
+	check_ahead_begin(c);
+	for (unsigned k = from; k < MIN(from + AHEAD_PAGES, z->units); k++)
+		if (is_leaf(z, k))
+			(void)check_ahead_add(c, zone * ZONE_TWINS + k, z->slot[k]);
+	check_ahead_run(c);
+}
+
 static int count_leaves(struct check *c, struct zone *z, uint64_t zone)
 {
 	for (unsigned i = 0; z->meta && i < z->units; i++) {
 		int err;
 
-		if (i % AHEAD_PAGES == 0) {
-			check_ahead_begin(c);
-			for (unsigned k = i; k < MIN(i + AHEAD_PAGES, z->units); k++)
-				if (is_leaf(z, k))
-					check_ahead_add(c, zone * ZONE_TWINS + k, z->slot[k]);
-			check_ahead_run(c);
-		}
+		if (i == 0)
+			ask_for_leaves(c, z, zone, 0);
+		if (i % AHEAD_PAGES == 0)
+			ask_for_leaves(c, z, zone, i + AHEAD_PAGES);
 		err = is_leaf(z, i) && slot_written(z->slot[i])
 			      ? count_leaf(c, zone * ZONE_TWINS + i, z->slot[i])
 			      : 0;

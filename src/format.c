@@ -23,10 +23,7 @@ static bool all_zero(const void *p, size_t len)
 {
 	const uint8_t *b = p;
 
-	for (size_t i = 0; i < len; i++)
-		if (b[i])
-			return false;
-	return true;
+	return len == 0 || (b[0] == 0 && memcmp(b, b + 1, len - 1) == 0);
 }
 
 /* ---- geometry ------------------------------------------------------------ */
@@ -369,8 +366,6 @@ static int map_entry_check(uint64_t at, unsigned i, uint64_t entry, bool to_page
 {
 	uint64_t number = entry & ENTRY_NUMBER;
 
-	if (entry == 0)
-		return 0;
 	if (number == 0)
 		return fail(-EUCLEAN, "map page at %" PRIu64 ": entry %u is shared but unmapped",
 			    at, i);
@@ -387,8 +382,10 @@ static int map_entry_check(uint64_t at, unsigned i, uint64_t entry, bool to_page
 int map_page_check(const struct disk_map *m, const struct geometry *g, bool catalog)
 {
 	const char *name = catalog ? "catalog node" : "map page";
-	uint64_t at = own_offset(&m->h);
+	uint64_t at = own_offset(&m->h), first = UINT64_MAX / 2;
 	unsigned level = get16(m->level);
+	bool to_page = catalog || level > 0;
+	uint32_t units = to_page ? ZONE_TWINS : g->zone_blocks; /* of the zone of an entry */
 
 	if (level >= MAP_DEPTH_MAX)
 		return fail(-EUCLEAN, "%s at %" PRIu64 ": level %u is too high", name, at, level);
@@ -401,11 +398,15 @@ int map_page_check(const struct disk_map *m, const struct geometry *g, bool cata
 			    " is not a multiple of what it covers",
 			    name, at, get64(m->first));
 	for (unsigned i = 0; i < MAP_FANOUT; i++) {
-		int err = map_entry_check(at, i, get48(m->entry[i]), catalog || level > 0, catalog,
-					  g);
+		uint64_t entry = get48(m->entry[i]);
+		int err;
 
+		if (!entry || (!catalog && (entry & ENTRY_NUMBER) - first < units))
+			continue; /* in the zone of the one before, and so as usable as that */
+		err = map_entry_check(at, i, entry, to_page, catalog, g);
 		if (err < 0)
 			return err;
+		first = (entry & ENTRY_NUMBER) / units * units;
 	}
 	return 0;
 }
@@ -415,9 +416,15 @@ int map_page_check(const struct disk_map *m, const struct geometry *g, bool cata
 /* Counts that are not zero; -EUCLEAN if one is above COUNT_MAX. */
 static int counts_check(const struct le16 *count, unsigned n, uint64_t at)
 {
-	int used = 0;
+	unsigned used = 0, over = 0;
 
 	for (unsigned i = 0; i < n; i++) {
+		uint32_t c = get16(count[i]);
+
+		used += c != 0;
+		over += c > COUNT_MAX;
+	}
+	for (unsigned i = 0; over && i < n; i++) {
 		uint32_t c = get16(count[i]);
 
 		if (c > COUNT_MAX)
@@ -425,9 +432,8 @@ static int counts_check(const struct le16 *count, unsigned n, uint64_t at)
 				    "zone page at %" PRIu64 ": count %u is %" PRIu32
 				    ", the most is %u",
 				    at, i, c, COUNT_MAX);
-		used += c != 0;
 	}
-	return used;
+	return (int)used;
 }
 
 /* The counts and slots of a zone: the number of counts that are not zero. */

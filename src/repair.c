@@ -487,7 +487,7 @@ static int list_losses(struct check *c)
 			"volumes depend on it: nothing was changed; restore the pool from a copy");
 	if (r->ncuts)
 		qsort(r->cuts, r->ncuts, sizeof *r->cuts, by_page);
-	check_ahead_begin(c);
+	check_ahead_forget(c);
 	for (size_t i = 0; i < c->objects; i++) {
 		const struct object *o = &c->object[i];
 
@@ -702,7 +702,7 @@ static int write_all(struct check *c)
 	int err;
 
 	c->repair->round = 1; /* what is made anew was said */
-	check_ahead_begin(c);
+	check_ahead_forget(c);
 	err = write_patches(c);
 	if (!err)
 		err = write_dying(c);

@@ -285,6 +285,38 @@ START_TEST(a_full_pool_gets_its_zones_back_at_once)
 }
 END_TEST
 
+/* Large enough for a thread that reads ahead (check_read.c).  A read that fails there is done again by the checker, which
+ * then finds nothing wrong; one that the checker does itself is damage. */
+START_TEST(a_large_pool_is_read_by_a_thread)
+{
+	struct cowbd_check_result all, now;
+	uint64_t reads, clean = 0;
+
+	p = make_pool(8192 * MIB, 4096);
+	c = make_volume(p, "v", MIB * MIB);
+	for (uint64_t i = 0; i < 700; i++)
+		write_fill(c, i * (3 * MIB), 4096, (int)i);
+	ck_assert_ok(cowbd_checkpoint(p));
+	reads = store_sim_calls(p->e.store, SIM_FAULT_READ);
+	all = look(p->e.store);
+	reads = store_sim_calls(p->e.store, SIM_FAULT_READ) - reads;
+	ck_assert_uint_eq(all.damages + all.leaks, 0);
+	ck_assert_uint_eq(all.blocks, 700);
+	ck_assert_uint_gt(all.pages, 700);
+	for (uint64_t n = 1; n <= reads; n++) {
+		store_sim_fault(p->e.store, SIM_FAULT_READ, n, 1, -EIO);
+		now = look(p->e.store);
+		ck_assert(now.damages || now.pages == all.pages);
+		ck_assert_uint_eq(now.leaks, 0);
+		clean += now.damages == 0;
+	}
+	store_sim_fault(p->e.store, SIM_FAULT_READ, 0, 0, 0);
+	ck_assert_uint_ge(clean, 10); /* 64 pages a read at most, and 700 of them */
+	ck_assert_uint_lt(clean, reads);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("online");
@@ -298,6 +330,7 @@ int main(void)
 	tcase_add_test(t, a_check_that_is_overrun_says_so_and_not_what_it_saw);
 	tcase_add_test(t, a_journal_that_went_past_the_pinned_checkpoint_is_no_damage);
 	tcase_add_test(t, a_full_pool_gets_its_zones_back_at_once);
+	tcase_add_test(t, a_large_pool_is_read_by_a_thread);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
