@@ -15,6 +15,7 @@ damage() {
 		dd of="$pool" bs=1 seek="$1" conv=notrunc status=none
 }
 
+need qemu-io
 new_pool
 random_image img 4
 cowbd import img a
@@ -66,3 +67,37 @@ cmp s.img a.img || fail "the snapshot differs"
 serve
 expect 1 "$COWBD" check --repair
 says 'is being served'
+cowbd stop
+
+# a batch of the journal of a daemon that was killed, with others after it: what was before it is kept, the rest told of
+new_pool
+serve
+cowbd create v 64M
+n=1
+while [ $n -le 12 ]; do
+	qemu-io -f raw -c "write -P $n $((n * 64))k 64k" -c flush "$(cowbd uri v)" >/dev/null
+	n=$((n + 1))
+done
+kill -9 "$(server_pid)"
+# the journal begins at 4 MiB, and a flush alone is a batch of one page: batch 8 is of the 7th write
+damage $((4194304 + 7 * 4096 + 100))
+expect 2 "$COWBD" check
+grep -q 'journal batch 8 is damaged, and batch 9 is there' out || fail "the batch is not named: $(cat out)"
+expect 1 "$COWBD" serve --daemon
+says 'batch 8 .*--after-error'
+before=$(sum)
+expect 2 "$COWBD" check --repair --dry-run
+same "$(sum)" "$before"
+grep -q '^lost: .*from a damaged batch of the journal on' out || fail "the loss is not told: $(cat out)"
+expect 0 "$COWBD" check --repair
+grep -q '^lost: .*from a damaged batch of the journal on' out || fail "the loss is not told: $(cat out)"
+expect 0 "$COWBD" check
+serve
+n=1
+while [ $n -le 12 ]; do
+	qemu-io -f raw -c "read -P $((n <= 6 ? n : 0)) $((n * 64))k 64k" "$(cowbd uri v)" >out
+	grep -q '^read ' out && ! grep -qi 'verification failed' out || fail "write $n: $(cat out)"
+	n=$((n + 1))
+done
+cowbd stop
+expect 0 "$COWBD" check
