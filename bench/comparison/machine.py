@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,11 +34,17 @@ def die_with_parent():
     os.setpgid(0, 0)  # our Ctrl-C is not theirs: they end in order
 
 
+RUN_SECONDS = 600  # the longest command is a copy of a whole volume
+
+
 def run(*args, env=None, check=True, cwd=None):
     """Runs a command to its end and returns its standard output."""
     args = [str(a) for a in args]
-    done = subprocess.run(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
-                          cwd=cwd, preexec_fn=die_with_parent)
+    try:
+        done = subprocess.run(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL, cwd=cwd, preexec_fn=die_with_parent, timeout=RUN_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Failed("%s: %s" % (args[0], e))
     if check and done.returncode != 0:
         raise Failed("%s: status %d: %s" % (" ".join(args), done.returncode,
                                             (done.stderr or done.stdout).strip()[-400:]))
@@ -56,6 +63,17 @@ def wait_for(what, seconds, condition):
         if time.monotonic() > end:
             raise Failed("waited %d s in vain for " % seconds + what)
         time.sleep(0.01)
+
+
+def greets(path):
+    """Does an NBD server say something there?  cowbd's socket is there before it can."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(1)
+        try:
+            s.connect(path)
+            return s.recv(8) == b"NBDMAGIC"
+        except OSError:
+            return False
 
 
 def first_line(*args):
@@ -127,11 +145,27 @@ class Server:
         self.process.wait()
         self.log.close()
 
+    def processes(self):
+        """It, and those that it has made and that live: nbd-server has one a connection."""
+        found = [self.pid]
+        for pid in found:
+            try:
+                with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+                    found += map(int, f.read().split())
+            except OSError:
+                pass
+        return found
+
     def cpu_seconds(self):
-        """User and system time of the server and its ended children (not of kernel threads that work for it)."""
-        with open("/proc/%d/stat" % self.pid) as f:
-            fields = f.read().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        """User and system time of the server and its children (not of kernel threads that work for it)."""
+        ticks = 0
+        for pid in self.processes():
+            try:
+                with open("/proc/%d/stat" % pid) as f:
+                    ticks += sum(map(int, f.read().rpartition(")")[2].split()[11:15]))
+            except OSError:  # it has ended, and is among the ended children from now on
+                pass
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def written_bytes(self):
         """What it made the kernel owe the disk: pages dirtied, and direct writes."""
@@ -142,11 +176,14 @@ class Server:
         return self._io("read_bytes:")
 
     def _io(self, what):
-        with open("/proc/%d/io" % self.pid) as f:
-            for line in f:
-                if line.startswith(what):
-                    return int(line.split()[1])
-        return 0
+        total = 0
+        for pid in self.processes():
+            try:
+                with open("/proc/%d/io" % pid) as f:
+                    total += sum(int(line.split()[1]) for line in f if line.startswith(what))
+            except OSError:
+                pass
+        return total
 
     def peak_memory(self):
         with open("/proc/%d/status" % self.pid) as f:
@@ -311,11 +348,23 @@ def memory_bytes():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def commit():
+    """Of the source that was built: short, with a + if it was changed since; None where there is no repository."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    try:
+        name = run("git", "-C", here, "rev-parse", "--short=9", "HEAD").strip()
+        changed = run("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--", "../../src", "../../plugin", "../../cli")
+    except Failed:
+        return None
+    return name + ("+" if changed else "")
+
+
 def facts(bench):
     """What a reader must know of the machine and of the programs."""
     where = run("findmnt", "-no", "FSTYPE,SOURCE,OPTIONS", "-T", bench.dir, check=False).split()
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": commit(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_bytes": memory_bytes(),

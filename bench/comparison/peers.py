@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 
-from .machine import GIB, MIB, Failed, cached_bytes, Server, die_with_parent, need, run, wait_for
+from .machine import GIB, MIB, Failed, cached_bytes, Server, die_with_parent, greets, need, run, wait_for
 
 WARM = ["--op", "read", "--order", "once", "--block", "64K", "--depth", "16", "--requests", "all"]
 
@@ -69,7 +69,7 @@ class Peer:
         return None
 
     def start(self, args):
-        return Server(self.bench, args, lambda: os.path.exists(self.socket), self.environment())
+        return Server(self.bench, args, lambda: greets(self.socket), self.environment())
 
     def snapshot(self):
         """What is now stays, beside the volume, until forget()."""

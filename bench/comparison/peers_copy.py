@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 
-from .machine import GIB, Daemon, Missing, need, run, wait_for
+from .machine import GIB, Daemon, Missing, greets, need, run, wait_for
 from .peers import File, Nbdkit
 
 
@@ -193,7 +193,7 @@ class NbdServer(OverBase):
     def start(self, args):
         if os.path.exists(self.pid_file):
             os.unlink(self.pid_file)
-        return Daemon(self.bench, args, lambda: os.path.exists(self.socket), self.pid_file)
+        return Daemon(self.bench, args, lambda: greets(self.socket), self.pid_file)
 
     def snapshot(self):
         pass

@@ -9,6 +9,7 @@ from html import escape
 from .report import RENDER, summarize
 
 SHOWN = ["write-d16", "after-d16", "flush-each", "after-flush-each", "read-d16"]
+JOINED = {"write-d16": "others-write", "after-d16": "after-others"}  # the same load on peers that had other rounds
 WIDTH, LEFT, RIGHT = 760, 220, 130
 BAR, GAP, HEAD = 16, 6, 40
 OURS, THEIRS = "#1f6f8b", "#b0b7bd"
@@ -26,9 +27,9 @@ def bar(y, title, figures, scale, color, text):
     ]
 
 
-def chart(top, load, titles):
-    """-> (lines of SVG, y below)"""
-    rows = [(peer, summarize(rounds)[load["figure"]]) for peer, rounds in load["peers"].items()]
+def chart(top, load, titles, more):
+    """more: (peer, rounds) from elsewhere.  -> (lines of SVG, y below)"""
+    rows = [(peer, summarize(rounds)[load["figure"]]) for peer, rounds in list(load["peers"].items()) + more]
     rows.sort(key=lambda row: -row[1]["median"])
     scale = (WIDTH - LEFT - RIGHT) / max([f["max"] for _, f in rows] + [1])
     lines = ['<text x="%d" y="%d" font-weight="bold">%s, a second</text>' % (8, top + 24, escape(load["title"]))]
@@ -45,9 +46,12 @@ def svg(result):
     names = [n for n in SHOWN if n in result["loads"]] or list(result["loads"])[:1]
     lines, y = [], 0
     for name in names:
-        if result["loads"][name]["peers"]:
-            more, y = chart(y, result["loads"][name], titles)
-            lines += more
+        load = result["loads"][name]
+        more = [(peer, rounds) for peer, rounds in result["loads"].get(JOINED.get(name), {"peers": {}})["peers"].items()
+                if peer not in load["peers"]]
+        if load["peers"]:
+            some, y = chart(y, load, titles, more)
+            lines += some
     height = y + 34
     machine = result["machine"]
     note = "medians of %d rounds, whiskers least to most; %s, %d cores, Linux %s, %s" % (

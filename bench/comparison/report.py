@@ -127,7 +127,19 @@ def machine_lines(result):
         "loads: three rounds, and shorter); medians, in brackets least and most." % (
             size_text(s["size"]), "All in one run" if result.get("runs", 1) == 1 else "In %d runs, each group in one" % result["runs"],
             s["rounds"], s["seconds"]),
-    ]
+    ] + commit_lines(result)
+
+
+def commit_lines(result):
+    """Of which source the figures are, and which groups are of another."""
+    by_commit = {}
+    for group, commit in result.get("commits", {}).items():
+        by_commit.setdefault(commit or "not known", []).append(group)
+    if not by_commit:
+        return []
+    most = max(by_commit, key=lambda c: len(by_commit[c]))
+    others = ["; of %s: %s" % (c, ", ".join(groups)) for c, groups in by_commit.items() if c != most]
+    return ["", "cowbd is that of commit %s%s." % (most, "".join(others))]
 
 
 def size_text(n):

@@ -9,6 +9,9 @@ from .report import median, ms
 
 RED, GREEN, UNKNOWN = "red", "green", "not measured"
 
+# Whose flush does nothing: what they hold is gone with them, and so "until durable" says nothing of them.
+NEVER_DURABLE = {"cow-filter": "whose overlay is gone with nbdkit, flushed or not"}
+
 
 class Target:
     def __init__(self, what, text):
@@ -59,17 +62,23 @@ class BestPeer(Ratio):
     """Over the best of all others of b's loads (`LOAD,LOAD`) that are not cowbd."""
 
     def evaluate(self, result):
-        found = []
+        found, without = [], []
         for load in self.b.split(","):
             for peer in result["loads"].get(load, {}).get("peers", {}):
                 rates = list(values(result, load + "/" + peer, self.figure).values())
-                if rates and not peer.startswith("cowbd"):
-                    found.append((median(rates), load + "/" + peer))
+                if not rates or peer.startswith("cowbd"):
+                    continue
+                if self.figure.startswith("durable") and peer.partition("-4k")[0] in NEVER_DURABLE:
+                    without.append(peer)
+                    continue
+                found.append((median(rates), load + "/" + peer))
         if not found:
             return None
         best = max(found)[1]
         ratio = Ratio(self.what, self.a, best, least=self.least, figure=self.figure).evaluate(result)
-        return dict(ratio, note="the best is " + best.split("/")[1]) if ratio else None
+        note = "the best is " + best.split("/")[1] + "".join(
+            "; without %s, %s" % (peer, NEVER_DURABLE[peer.partition("-4k")[0]]) for peer in without[:1])
+        return dict(ratio, note=note) if ratio else None
 
 
 class Difference(Target):
@@ -198,6 +207,7 @@ def table(result):
     lines = ["| load | target | measured | least to most | |", "|---|---|---|---|---|"]
     for row in evaluate(result):
         if row["state"] == UNKNOWN:
+            lines.append("| %s | %s | not measured | | |" % (row["what"], row["target"]))
             continue
         what = row["what"] + (" (%s)" % row["note"] if "note" in row else "")
         lines.append("| %s | %s | %s | %s | %s |" % (what, row["target"], row["shown"], row["spread"],
