@@ -798,17 +798,22 @@ static int find_pool(struct serve *v)
 	return status ? status : choose_socket(v);
 }
 
-/* From here on nobody who connects is refused. */
+/* From here on nobody who connects is refused.  Ctrl-C waits until one or the other has the door. */
 static int open_door(struct serve *v)
 {
-	int status = v->socket ? listener_open(v->socket, v->handed, &v->listener) : DONE;
+	int status;
 
+	interruption_hold();
+	status = v->socket ? listener_open(v->socket, v->handed, &v->listener) : DONE;
 	if (!status && v->old) {
 		status = take_over(v);
 		if (status)
 			listener_undo(&v->listener);
 	}
 	listener_keep(&v->listener);
+	if (interruption_waits()) /* which is our end */
+		listener_undo(&v->listener);
+	interruption_release();
 	return status;
 }
 
