@@ -561,7 +561,7 @@ static bool nothing_left(const struct zone *z)
 {
 	static const uint8_t none[ZONE_UNITS_MAX];
 
-	return memcmp(z->left, none, z->units) == 0;
+	return z->units == 0 || memcmp(z->left, none, z->units) == 0;
 }
 
 static void find_leaks(struct check *c, const struct zone *z, uint64_t zone)

@@ -172,16 +172,17 @@ void check_ahead_run(struct check *c)
 	struct ahead_batch *b = &a->batch[which];
 
 	qsort(b->offset, b->n, sizeof *b->offset, by_offset);
-	if (b->n && has_thread(c)) {
-		pthread_mutex_lock(&a->lock);
+	if (b->n == 0 || !has_thread(c))
+		read_batch(c, which);
+	if (!a->threaded) {
 		a->latest = which;
-		b->runs = true;
-		pthread_cond_broadcast(&a->changed);
-		pthread_mutex_unlock(&a->lock);
 		return;
 	}
-	read_batch(c, which);
+	pthread_mutex_lock(&a->lock);
 	a->latest = which;
+	b->runs = b->n > 0;
+	pthread_cond_broadcast(&a->changed);
+	pthread_mutex_unlock(&a->lock);
 }
 
 /* ---- taking it -------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ same "$(cat mnt/file)" old
 # the device has become somebody else's while the command waited for the lock
 truncate -s 1M file
 device=$(our_loops)
-flock "$COWBD_RUNDIR/attach.lock" sleep 3 &
+flock "$COWBD_RUNDIR/attach.lock" sh -c 'until [ -e taken ]; do sleep 0.1; done' &
 locking=$!
 sleep 0.3
 "$COWBD" umount mnt 2>umount.err &
@@ -60,7 +60,8 @@ command=$!
 sleep 0.5
 umount mnt
 wait_for 10 nothing_attached
-losetup "$device" file
+wait_for 10 losetup "$device" file # it may be busy for a moment yet
+touch taken
 wait $locking
 ! wait $command || fail 'it detached what is not ours'
 ! wait $unmounting || fail 'it unmounted nothing'
