@@ -93,7 +93,9 @@ engine_sources = \
 	src/walk.c \
 	src/walk.h \
 	src/worker.c \
-	src/zones.c
+	src/zones.c \
+	src/zones_claim.c \
+	src/zones_ends.c
 
 engine_libs = \
 	$(URING_LIBS) \

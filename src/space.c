@@ -2,7 +2,7 @@
 /*
  * space.c - reference counts: deltas, falls, what reclaim drops
  *
- * See space.h for the picture and the invariants.  Zones and allocation are in zones.c, what a
+ * See space.h for the picture and the invariants.  Zones are in zones.c, claims in zones_claim.c, what a
  * checkpoint does with counts in merge.c.
  */
 #include "space_internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space_internal.h - what space.c (counts), merge.c (checkpoints) and zones.c (zones, allocation) share
+ * space_internal.h - what space.c (counts), merge.c (checkpoints), zones.c, zones_claim.c and zones_ends.c (zones) share
  */
 #ifndef COWBD_SPACE_INTERNAL_H
 #define COWBD_SPACE_INTERNAL_H
@@ -142,6 +142,29 @@ void sums_merge(struct space *s, uint64_t zone, struct disk_zone *z);
 /* Has a zone that could become free pages of checksums still?  If so, they are dropped, and the next checkpoint
  * looks at it again. */
 bool sums_left(struct space *s, uint64_t zone, const struct disk_zone *z) REQUIRES(metadata_lock);
+
+static inline bool zone_type_free(unsigned type)
+{
+	return type == ZONE_FREE || type == ZONE_FREE_BACKED;
+}
+
+/* Units of a zone of this type. */
+static inline unsigned zones_units(const struct space *s, unsigned type)
+{
+	return type == ZONE_META ? ZONE_TWINS : s->geo->zone_blocks;
+}
+
+/* The caller has to have the group loaded: -EAGAIN. */
+int zones_need_group(uint64_t group) MUST_CHECK;
+
+/* Something came free: who waits for it looks. */
+void zones_ring(struct space *s);
+
+/* The hint at what is used in a zone, and the sums of it, change. */
+void zones_hint(struct space *s, uint64_t zone, int by);
+
+/* Notes a free zone whose space can be given back; without memory it's found at the next open. */
+void zones_note_back(struct space *s, uint64_t zone);
 
 /* zone_info of a zone, NULL if its group isn't loaded. */
 struct zone_info *zones_info(struct space *s, uint64_t zone);
