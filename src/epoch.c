@@ -99,3 +99,11 @@ void epoch_wait(struct epochs *e, uint64_t tag)
 	pthread_mutex_unlock(&e->lock);
 	atomic_fetch_sub(&e->waiters, 1);
 }
+
+bool epoch_running(struct epochs *e)
+{
+	for (unsigned i = 0; i < EPOCHS; i++)
+		if (atomic_load_explicit(&e->count[i].running, memory_order_relaxed))
+			return true;
+	return false;
+}

@@ -45,4 +45,7 @@ bool epoch_drained(struct epochs *e, uint64_t tag);
 /* Waits for that.  Never inside a request. */
 void epoch_wait(struct epochs *e, uint64_t tag);
 
+/* Does a request run just now?  A sample: it may have ended when this returns. */
+bool epoch_running(struct epochs *e);
+
 #endif

@@ -5,8 +5,8 @@
  *	committer     each second: pending records become durable; falls are let go; each tenth of one
  *	              what they name begins to be written back
  *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
- *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back, paced; removes
- *	              ephemeral volumes that nobody has open any more
+ *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back; both paced
+ *	              beside requests; removes ephemeral volumes that nobody has open any more
  *
  * All of them only call what any other thread may call as well.
  */
@@ -21,7 +21,12 @@
 #define OFTEN_RECORDS 32u /* flushes are frequent if no more records than this lie between two */
 #define OFTEN_COMMITS 4u  /* and if there are as many in a twentieth of a second */
 #define OFTEN_NS (COMMIT_NS * 5)
-#define PUNCH_PAUSE_US 2000u
+#define RECLAIM_RATE 1250000u /* blocks a second, beside requests */
+#define PUNCH_PAUSE_NS UINT64_C(2000000)
+#define PUNCH_SHARE 30u /* one part of so many of the time, beside requests */
+#define PACE_NS_MAX UINT64_C(100000000)
+#define BESIDE_NS                                                                                  \
+	(COMMIT_NS / 20) /* so long after a request was seen, there are others to be expected */
 #define IDLE_NS UINT64_C(500000000)
 
 /* Sleeps until woken, stopped, or ns are over: false when it's time to stop. */
@@ -165,12 +170,71 @@ static void drop_ephemeral(struct cowbd_pool *p, uint64_t *next)
 	*next = now + MIN(p->ephemeral_ns / 8, COMMIT_NS * 5);
 }
 
+/* Who comes beside the reclaimer's work, and what it did since they came. */
+struct pace {
+	uint64_t seen;          /* ns: when a request ran last */
+	uint64_t begin, blocks; /* ns, and what was reclaimed until then */
+};
+
+/* Requests run, and none waits for space. */
+static bool beside_requests(struct engine *e, struct pace *pace)
+{
+	uint64_t now = now_ns();
+
+	if (epoch_running(&e->epochs))
+		pace->seen = now;
+	return pace->seen && now - pace->seen < BESIDE_NS && !atomic_load(&e->hold.n) &&
+	       !space_host_full(e->space);
+}
+
+static void sleep_ns(uint64_t ns)
+{
+	usleep((useconds_t)(MIN(ns, PACE_NS_MAX) / 1000));
+}
+
+/* Reclaim takes a processor, and the lock for writing: as fast as it can where nobody is there, else no faster than RECLAIM_RATE. */
+static void pace_reclaim(struct engine *e, struct pace *pace)
+{
+	uint64_t blocks = atomic_load_explicit(&e->stats.blocks_reclaimed, memory_order_relaxed);
+	uint64_t now = now_ns(), due;
+
+	if (!pace->begin || !beside_requests(e, pace)) {
+		pace->begin = now;
+		pace->blocks = blocks;
+	}
+	due = pace->begin + (blocks - pace->blocks) * COMMIT_NS / RECLAIM_RATE;
+	if (due > now)
+		sleep_ns(due - now);
+	else
+		metalock_breathe();
+}
+
+/* A hole in the file is made under the host's lock of the whole file, for which all writes wait. */
+static void pace_punch(struct engine *e, struct pace *pace, uint64_t took)
+{
+	sleep_ns(beside_requests(e, pace) ? MAX(took * (PUNCH_SHARE - 1), PUNCH_PAUSE_NS)
+					  : PUNCH_PAUSE_NS);
+}
+
+static int give_back(struct engine *e, struct pace *pace)
+{
+	uint64_t begin = now_ns();
+	int r = space_punch_one(e->space);
+
+	if (r > 0) {
+		STAT_ADD(e->stats.zones_given_back, 1);
+		pace_punch(e, pace, now_ns() - begin);
+	}
+	return r;
+}
+
 static void *reclaimer(void *opaque)
 {
 	struct cowbd_pool *p = opaque;
 	struct engine *e = &p->e;
 	uint64_t busy = now_ns(), next_drop = 0;
 	struct ahead ahead = {0};
+	struct pace pace = {0};
 	unsigned seen = 0;
 	int r = 0;
 
@@ -183,15 +247,13 @@ static void *reclaimer(void *opaque)
 		drop_ephemeral(p, &next_drop);
 		r = reclaim_some(p);
 		if (r > 0) {
-			metalock_breathe();
+			pace_reclaim(e, &pace);
 			busy = now_ns();
-		} else if (now_ns() - busy > IDLE_NS) {
-			r = space_punch_one(e->space);
-			if (r > 0) {
-				STAT_ADD(e->stats.zones_given_back, 1);
-				usleep(PUNCH_PAUSE_US);
-			}
+			continue;
 		}
+		pace.begin = 0;
+		if (now_ns() - busy > IDLE_NS)
+			r = give_back(e, &pace);
 	}
 }
 
