@@ -156,7 +156,8 @@ int admin_resize(struct admin_request *r, json_t **ret_ok)
 		err = cowbd_resize(r->pool, name, size,
 				   flags | (force ? COWBD_SHRINK_FORCE | COWBD_IGNORE_CLIENTS : 0));
 	if (err == -EBUSY && size < o.size && !admin_hint()[0])
-		with_hint(err, "what is there would be lost; --force cuts it off");
+		with_hint(err,
+			  "shrink the file system first, or cut off with --force what is there");
 	if (!err && reconnect && r->host && r->host->cut)
 		err = r->host->cut(r->host->opaque, o.id);
 	return err ? err : answer_object(r, name, before, ret_ok);

@@ -656,11 +656,8 @@ static int add_shrink(struct command *c, struct object *o, const struct resize_a
 		return r;
 	n = apply_shrink_steps(c->p->cat, o, a->size, steps, SHRINK_STEPS_MAX);
 	if (n > 0 && !(a->flags & COWBD_SHRINK_FORCE))
-		return fail(-EBUSY,
-			    "data is mapped behind %" PRIu64
-			    " bytes in \"%s\": shrink the file system first, "
-			    "or cut it off with --force",
-			    a->size, o->name);
+		return fail(-EBUSY, "data is mapped behind %" PRIu64 " bytes in \"%s\"", a->size,
+			    o->name);
 	for (int i = 0; i < n && r == 0; i++)
 		r = add(c, &steps[i]);
 	return n < 0 ? n : r;
