@@ -24,7 +24,7 @@
 #define RECLAIM_RATE 1250000u /* blocks a second, beside requests */
 #define PUNCH_PAUSE_NS UINT64_C(2000000)
 #define PUNCH_SHARE 30u /* one part of so many of the time, beside requests */
-#define PACE_NS_MAX UINT64_C(100000000)
+#define PACE_NS_MAX COMMIT_NS
 #define BESIDE_NS                                                                                  \
 	(COMMIT_NS / 20) /* so long after a request was seen, there are others to be expected */
 #define IDLE_NS UINT64_C(500000000)
@@ -187,14 +187,20 @@ static bool beside_requests(struct engine *e, struct pace *pace)
 	       !space_host_full(e->space);
 }
 
-static void sleep_ns(uint64_t ns)
+/* Sleeps whoever wakes, but not when it's time to stop. */
+static void sleep_for(struct cowbd_pool *p, uint64_t ns)
 {
-	usleep((useconds_t)(MIN(ns, PACE_NS_MAX) / 1000));
+	uint64_t now = now_ns(), until = now + MIN(ns, PACE_NS_MAX);
+	unsigned seen = 0;
+
+	while (now < until && pause_for(p, until - now, &seen))
+		now = now_ns();
 }
 
 /* Reclaim takes a processor, and the lock for writing: as fast as it can where nobody is there, else no faster than RECLAIM_RATE. */
-static void pace_reclaim(struct engine *e, struct pace *pace)
+static void pace_reclaim(struct cowbd_pool *p, struct pace *pace)
 {
+	struct engine *e = &p->e;
 	uint64_t blocks = atomic_load_explicit(&e->stats.blocks_reclaimed, memory_order_relaxed);
 	uint64_t now = now_ns(), due;
 
@@ -204,26 +210,26 @@ static void pace_reclaim(struct engine *e, struct pace *pace)
 	}
 	due = pace->begin + (blocks - pace->blocks) * COMMIT_NS / RECLAIM_RATE;
 	if (due > now)
-		sleep_ns(due - now);
+		sleep_for(p, due - now);
 	else
 		metalock_breathe();
 }
 
 /* A hole in the file is made under the host's lock of the whole file, for which all writes wait. */
-static void pace_punch(struct engine *e, struct pace *pace, uint64_t took)
+static void pace_punch(struct cowbd_pool *p, struct pace *pace, uint64_t took)
 {
-	sleep_ns(beside_requests(e, pace) ? MAX(took * (PUNCH_SHARE - 1), PUNCH_PAUSE_NS)
-					  : PUNCH_PAUSE_NS);
+	sleep_for(p, beside_requests(&p->e, pace) ? MAX(took * (PUNCH_SHARE - 1), PUNCH_PAUSE_NS)
+						  : PUNCH_PAUSE_NS);
 }
 
-static int give_back(struct engine *e, struct pace *pace)
+static int give_back(struct cowbd_pool *p, struct pace *pace)
 {
 	uint64_t begin = now_ns();
-	int r = space_punch_one(e->space);
+	int r = space_punch_one(p->e.space);
 
 	if (r > 0) {
-		STAT_ADD(e->stats.zones_given_back, 1);
-		pace_punch(e, pace, now_ns() - begin);
+		STAT_ADD(p->e.stats.zones_given_back, 1);
+		pace_punch(p, pace, now_ns() - begin);
 	}
 	return r;
 }
@@ -247,13 +253,13 @@ static void *reclaimer(void *opaque)
 		drop_ephemeral(p, &next_drop);
 		r = reclaim_some(p);
 		if (r > 0) {
-			pace_reclaim(e, &pace);
+			pace_reclaim(p, &pace);
 			busy = now_ns();
 			continue;
 		}
 		pace.begin = 0;
 		if (now_ns() - busy > IDLE_NS)
-			r = give_back(e, &pace);
+			r = give_back(p, &pace);
 	}
 }
 
