@@ -21,15 +21,29 @@
 #include "cli.h"
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
+#define DYING_MS 2000u
+#define PAUSE_MS 20u
 
 /* ---- what is there -------------------------------------------------------------------- */
 
-/* Refuses what must not be replaced. */
+/* 0 if somebody listens there, else errno. */
+static int try_connect(const struct sockaddr_un *a)
+{
+	SCOPED_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return errno;
+	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 || errno == EAGAIN)
+		return 0; /* EAGAIN: its queue is full */
+	return errno;
+}
+
+/* Refuses what must not be replaced.  A daemon that was killed listens until it is gone: it gets a moment. */
 static int may_replace(const char *path, bool take_over)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	SCOPED_FD int fd = -1;
 	struct stat st;
+	int err;
 
 	if (strlen(path) >= sizeof a.sun_path)
 		return complain("socket %s: its path has %zu bytes, and sockets can have 107: set "
@@ -43,12 +57,14 @@ static int may_replace(const char *path, bool take_over)
 	if (take_over)
 		return DONE;
 	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return complain("can't make a socket: %s", strerror(errno));
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-		return complain("%s: somebody listens there: stop it, or choose --socket", path);
-	return errno == ECONNREFUSED ? DONE : complain("%s: %s", path, strerror(errno));
+	for (unsigned tries = 0; (err = try_connect(&a)) == 0; tries++) {
+		if (tries == DYING_MS / PAUSE_MS)
+			return complain("%s: somebody listens there: stop it, or choose --socket",
+					path);
+		usleep(PAUSE_MS * 1000);
+	}
+	return err == ECONNREFUSED || err == ENOENT ? DONE
+						    : complain("%s: %s", path, strerror(err));
 }
 
 static int open_directory(const char *path, struct listener *l)
