@@ -223,6 +223,10 @@ struct hello {
 	int pid;
 };
 
+/* A connection to the Unix socket path; flags of socket(2), or 0: 0 or -errno (-EAGAIN with SOCK_NONBLOCK: its queue
+ * is full). */
+int unix_connect(const char *path, int flags, int *ret_fd);
+
 /* Connects to a control socket: 0; -ECONNREFUSED or -ENOENT if nobody listens; another -errno.
  * Says nothing. */
 int client_connect(const char *path, struct client **ret_client, struct hello *ret_hello);

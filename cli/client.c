@@ -41,7 +41,7 @@ static int trouble_set(struct trouble *t, int err, const char *fmt, ...)
 	return err;
 }
 
-static int connect_unix(const char *path, int *ret_fd)
+int unix_connect(const char *path, int flags, int *ret_fd)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd;
@@ -49,7 +49,7 @@ static int connect_unix(const char *path, int *ret_fd)
 	if (strlen(path) >= sizeof a.sun_path)
 		return -ENAMETOOLONG;
 	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
@@ -122,7 +122,7 @@ int client_connect(const char *path, struct client **ret_client, struct hello *r
 	if (!k)
 		return -ENOMEM;
 	k->fd = -1;
-	err = connect_unix(path, &k->fd);
+	err = unix_connect(path, 0, &k->fd);
 	if (!err && !(k->in = fdopen(k->fd, "r")))
 		err = -ENOMEM;
 	if (!err)

@@ -12,7 +12,6 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -22,16 +21,11 @@
 /* nbdkit leaves its socket behind. */
 static void remove_socket(const char *path)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	SCOPED_FD int fd = -1;
 	struct stat st;
 
-	if (!path || strlen(path) >= sizeof a.sun_path || lstat(path, &st) < 0 ||
-	    !S_ISSOCK(st.st_mode))
-		return;
-	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) < 0 && errno == ECONNREFUSED)
+	if (path && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    unix_connect(path, SOCK_NONBLOCK, &fd) == -ECONNREFUSED)
 		unlink(path);
 }
 

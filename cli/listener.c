@@ -20,32 +20,28 @@
 
 #include "cli.h"
 
-#define FIRST_FD 3 /* SD_LISTEN_FDS_START */
-#define DYING_MS 2000u
-#define PAUSE_MS 20u
+#define FIRST_FD 3     /* SD_LISTEN_FDS_START */
+#define DYING_MS 2000u /* what somebody gets who listens to be gone */
+#define PAUSE_MS 100u
 
 /* ---- what is there -------------------------------------------------------------------- */
 
-/* 0 if somebody listens there, else errno. */
-static int try_connect(const struct sockaddr_un *a)
+/* 0 if somebody listens there, else -errno. */
+static int knock(const char *path)
 {
-	SCOPED_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	SCOPED_FD int fd = -1;
+	int err = unix_connect(path, SOCK_NONBLOCK, &fd);
 
-	if (fd < 0)
-		return errno;
-	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 || errno == EAGAIN)
-		return 0; /* EAGAIN: its queue is full */
-	return errno;
+	return err == -EAGAIN ? 0 : err;
 }
 
 /* Refuses what must not be replaced.  A daemon that was killed listens until it is gone: it gets a moment. */
 static int may_replace(const char *path, bool take_over)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct stat st;
 	int err;
 
-	if (strlen(path) >= sizeof a.sun_path)
+	if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
 		return complain("socket %s: its path has %zu bytes, and sockets can have 107: set "
 				"COWBD_RUNDIR or --socket to a shorter one",
 				path, strlen(path));
@@ -56,15 +52,14 @@ static int may_replace(const char *path, bool take_over)
 				path);
 	if (take_over)
 		return DONE;
-	strcpy(a.sun_path, path);
-	for (unsigned tries = 0; (err = try_connect(&a)) == 0; tries++) {
+	for (unsigned tries = 0; (err = knock(path)) == 0; tries++) {
 		if (tries == DYING_MS / PAUSE_MS)
 			return complain("%s: somebody listens there: stop it, or choose --socket",
 					path);
 		usleep(PAUSE_MS * 1000);
 	}
-	return err == ECONNREFUSED || err == ENOENT ? DONE
-						    : complain("%s: %s", path, strerror(err));
+	return err == -ECONNREFUSED || err == -ENOENT ? DONE
+						      : complain("%s: %s", path, strerror(-err));
 }
 
 static int open_directory(const char *path, struct listener *l)
