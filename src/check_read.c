@@ -172,7 +172,7 @@ void check_ahead_run(struct check *c)
 	struct ahead_batch *b = &a->batch[which];
 
 	qsort(b->offset, b->n, sizeof *b->offset, by_offset);
-	if (b->n == 0 || !has_thread(c))
+	if (b->n && !has_thread(c))
 		read_batch(c, which);
 	if (!a->threaded) {
 		a->latest = which;
