@@ -187,6 +187,7 @@ script_tests = \
 	tests/nbd/cut_late_answers.sh \
 	tests/nbd/daemon.sh \
 	tests/nbd/default_export.sh \
+	tests/nbd/delete_busy.sh \
 	tests/nbd/ephemeral.sh \
 	tests/nbd/drain_held.sh \
 	tests/nbd/exports.sh \
