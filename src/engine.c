@@ -281,17 +281,25 @@ static int write_records(struct engine *e, struct journal_cut cut)
 	return r;
 }
 
+/* What is left after a hold in which there was more than could be let go. */
+static void settle_on(struct engine *e, bool more)
+{
+	while (more) {
+		metalock_breathe();
+		metalock_exclusive(&e->lock);
+		more = space_settle(e->space);
+		metalock_drop(&e->lock);
+	}
+}
+
 void engine_settle(struct engine *e)
 {
 	bool more;
 
-	do {
-		metalock_exclusive(&e->lock);
-		more = space_settle(e->space);
-		metalock_drop(&e->lock);
-		if (more)
-			metalock_breathe();
-	} while (more);
+	metalock_exclusive(&e->lock);
+	more = space_settle(e->space);
+	metalock_drop(&e->lock);
+	settle_on(e, more);
 }
 
 bool engine_checkpoint_due(const struct engine *e)
@@ -317,11 +325,14 @@ unsigned engine_pressure_us(const struct engine *e)
 
 static void let_fall(struct engine *e)
 {
+	bool more;
+
 	metalock_exclusive(&e->lock);
 	dirty_clear(&e->syncing);
 	space_durable(e->space, journal_durable_seq(e->journal));
+	more = space_settle(e->space);
 	metalock_drop(&e->lock);
-	engine_settle(e);
+	settle_on(e, more);
 }
 
 /* One round: everything appended before it, and what dirty names. */

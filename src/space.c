@@ -221,7 +221,7 @@ bool space_settle(struct space *s)
 	/* it looks at whole zones: once, when all that can fall has fallen */
 	if (n < SETTLE_AT_ONCE)
 		zones_leave(s);
-	return any;
+	return n == SETTLE_AT_ONCE;
 }
 
 uint64_t space_waiting(const struct space *s)

@@ -97,7 +97,7 @@ void space_drop(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
 void space_durable(struct space *s, uint64_t seq) REQUIRES(metadata_lock);
 
 /* Lets go of falls that waited for requests now ended, so many that a hold of the lock stays short.  True
- * if anything came free: call again. */
+ * if there may be more: call again. */
 bool space_settle(struct space *s) REQUIRES(metadata_lock);
 
 /* Falls that wait; units that reclaim dropped and no checkpoint has released. */
