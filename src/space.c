@@ -122,7 +122,8 @@ int space_prepare(struct space *s, unsigned n)
 		return need_more(NEED_CHECKPOINT);
 	if ((r = changes_prepare(&s->live, n)) < 0 ||
 	    (r = delta_prepare(&s->pending, n + to_release(s))) < 0 ||
-	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->retype, 4)) < 0)
+	    (r = delta_prepare(&s->dropped, n)) < 0 || (r = delta_prepare(&s->early, n)) < 0 ||
+	    (r = delta_prepare(&s->retype, 4)) < 0)
 		return r;
 	return grow_falls(s, n);
 }
@@ -147,6 +148,8 @@ void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
 	s->falls[(s->falls_first + s->falls_n++) % s->falls_room] =
 		(struct fall){.unit = unit, .seq = seq, .last = last};
 	s->waiting++;
+	if (last)
+		zones_note_early(s, unit);
 }
 
 void space_drop(struct space *s, uint64_t unit)

@@ -31,6 +31,7 @@ struct zone_info {
 
 struct group {
 	struct zone_info *zone;          /* [GROUP_ZONES], NULL: not loaded */
+	bool early;                      /* and space.early has some of its zones */
 	uint32_t data_zones, meta_zones; /* exact */
 	int64_t used_blocks, used_pages; /* hints, as zone_info.used */
 };
@@ -80,7 +81,8 @@ struct space {
 	struct changes live, frozen;          /* changes of counts since the cut, before it */
 	struct delta dropped, dropped_frozen; /* by reclaim: positive numbers */
 	struct delta pending;                 /* unit -> references that wait to fall */
-	struct delta retype;                  /* zones whose page must be written for its type */
+	struct delta early;  /* zones of groups not loaded -> units that fell there, or will */
+	struct delta retype; /* zones whose page must be written for its type */
 	struct delta retype_frozen;
 	struct sums_table sums,
 		sums_frozen; /* not in the pages of zones yet: since the cut, before it */
@@ -168,6 +170,9 @@ void zones_note_back(struct space *s, uint64_t zone);
 
 /* zone_info of a zone, NULL if its group isn't loaded. */
 struct zone_info *zones_info(struct space *s, uint64_t zone);
+
+/* The unit's last reference falls: if its group isn't loaded, that is known when it is. */
+void zones_note_early(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
 
 /* The zone's type changes; counters follow. Its group is loaded. */
 void zones_set_type(struct space *s, uint64_t zone, enum zone_type type);

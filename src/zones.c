@@ -101,6 +101,33 @@ void zones_merged(struct space *s, uint64_t zone, unsigned used)
 	zones_hint(s, zone, (int)(used + (a ? a->claims : 0)) - zones_info(s, zone)->used);
 }
 
+void zones_note_early(struct space *s, uint64_t unit)
+{
+	uint64_t zone = unit / ZONE_UNITS_MAX;
+	struct group *g = &s->group[zone_group(s->geo, zone)];
+
+	if (g->zone)
+		return;
+	g->early = true;
+	delta_add(&s->early, zone, 1);
+}
+
+/* Its summary is that of the last checkpoint.  A hint that is too low costs a look (if what fell is pending still). */
+static void take_early(struct space *s, uint64_t group)
+{
+	uint64_t first = group_header_zone(s->geo, group);
+
+	for (unsigned z = 1; z < GROUP_ZONES && s->group[group].early; z++) {
+		int n = delta_get(&s->early, first + z);
+
+		if (n == 0)
+			continue;
+		zones_hint(s, first + z, -n);
+		delta_add(&s->early, first + z, -n);
+	}
+	s->group[group].early = false;
+}
+
 /* ---- life ----------------------------------------------------------------------------------------- */
 
 UNCHECKED_LOCKING int space_load_group(struct space *s, uint64_t group)
@@ -131,6 +158,7 @@ UNCHECKED_LOCKING int space_load_group(struct space *s, uint64_t group)
 		for (unsigned z = 1; z < group_zone_count(s->geo, group); z++)
 			if (info[z].type == ZONE_FREE_BACKED)
 				zones_note_back(s, group_header_zone(s->geo, group) + z);
+		take_early(s, group);
 		info = NULL;
 	}
 	metalock_drop(s->lock);
@@ -247,6 +275,7 @@ void space_free(struct space *s)
 	delta_fini(&s->dropped);
 	delta_fini(&s->dropped_frozen);
 	delta_fini(&s->pending);
+	delta_fini(&s->early);
 	delta_fini(&s->retype);
 	delta_fini(&s->retype_frozen);
 	sums_table_fini(&s->sums);

@@ -161,7 +161,7 @@ static int find_zone(struct space *s, unsigned type, unsigned least, uint64_t *r
 		struct group *g = &s->group[group];
 		unsigned n = group_zone_count(s->geo, group);
 
-		if (group_left(s, g, type) < (int64_t)least)
+		if (group_left(s, g, type) < (int64_t)least && !g->early)
 			continue;
 		if (!g->zone)
 			return zones_need_group(group);

@@ -350,6 +350,53 @@ static void fill(struct cowbd_client *c)
 }
 
 /* A zone that was looked at while its blocks were pending counts as full; it must be looked at again. */
+/* Opens what a kill leaves. */
+static void reopen(void)
+{
+	struct cowbd_pool *dead = p;
+	struct store *s;
+
+	ck_assert_ok(store_sim_copy(e->store, NULL, &s));
+	p = open_pool(s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL);
+	e = &p->e;
+	cursor = (struct space_cursor){0};
+	throw_away(dead);
+}
+
+/* What is known of zones is loaded when it is needed, and is as old as the checkpoint: recovery of a full pool has to find what
+ * the journal let fall. */
+START_TEST(what_falls_before_its_group_is_loaded_is_found)
+{
+	uint64_t unit = 0, first, n;
+	int r;
+
+	for (;;) {
+		SECTION(e, r, space_take_blocks(e->space, &cursor, 4, &first, &n));
+		if (r < 0)
+			break;
+		unit = block_unit(&e->geo, first);
+		prepare((unsigned)n);
+		pthread_rwlock_wrlock(&e->lock);
+		space_claim_done(e->space, unit, n, true);
+		for (uint64_t i = 0; i < n; i++)
+			space_raise(e->space, unit + i);
+		pthread_rwlock_unlock(&e->lock);
+	}
+	ck_assert_int_eq(r, -ENOSPC);
+	ck_assert_ok(checkpoint_run(e));
+	reopen();
+	ck_assert_uint_eq(count(unit), 1);
+	prepare(1);
+	pthread_rwlock_wrlock(&e->lock);
+	space_fall(e->space, unit, 0, true);
+	space_durable(e->space, 0);
+	(void)space_settle(e->space);
+	pthread_rwlock_unlock(&e->lock);
+	ck_assert_uint_eq(take(1, &n), unit);
+	ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
 START_TEST(space_that_a_slow_reader_held_back_is_found_when_he_has_ended)
 {
 	struct cowbd_client *keep = make_volume(p, "keep", 64 * MIB);
@@ -462,6 +509,7 @@ int main(void)
 	tcase_add_test(t, an_empty_zone_is_free_after_the_checkpoint_that_says_so);
 	tcase_add_test(t, a_zone_whose_claims_were_mapped_after_the_cut_stays);
 	tcase_add_test(t, data_leaves_the_reserve_to_metadata);
+	tcase_add_test(t, what_falls_before_its_group_is_loaded_is_found);
 	tcase_add_test(t, space_that_a_slow_reader_held_back_is_found_when_he_has_ended);
 	tcase_add_test(t, space_in_the_zone_of_an_idle_volume_is_found);
 	tcase_add_test(t, the_hosts_full_disk_is_a_full_pool);
