@@ -331,7 +331,7 @@ static int usage(int status)
 {
 	fprintf(status ? stderr : stdout,
 		"usage: figures [--quick] [--json FILE] [--only PART] [--plugin FILE]\n"
-		"parts: instant kill memory nbd\n");
+		"parts: check instant kill memory nbd\n");
 	return status;
 }
 

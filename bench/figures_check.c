@@ -17,6 +17,7 @@
 #define BOUND_BYTES (512 * MIB)
 #define RATIO_MOST 2.0
 #define READ_BYTES MIB
+#define ROUNDS 5u
 
 /* ---- a store without data ------------------------------------------------------------- */
 
@@ -71,6 +72,20 @@ static void make_hollow(const struct setting *s, const char *path, uint64_t size
 		must(cowbd_write(c, buf, CHUNK, at, 0), "write");
 	cowbd_client_close(c);
 	must(cowbd_close(p), "close");
+}
+
+/* In a process of its own: what it leaves in memory would be copied by the one that checks. */
+static void make_there(const struct setting *s, const char *path, uint64_t size)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		make_hollow(s, path, size);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		wrong("no pool at %s", path);
 }
 
 /* ---- what is measured -------------------------------------------------------------------- */
@@ -133,35 +148,52 @@ static double read_rate(const char *path)
 	return (double)total / seconds_since(from);
 }
 
+static void report_check(uint64_t size, unsigned passes, const struct found *f, double *ratio)
+{
+	double median = quantile(ratio, ROUNDS, 0.5); /* sorts them */
+	char name[80], note[160];
+
+	snprintf(note, sizeof note, "%" PRIu64 " blocks, %" PRIu64 " pages, %u pass%s",
+		 f->result.blocks, f->result.pages, passes, passes == 1 ? "" : "es");
+	snprintf(name, sizeof name, "check of %.4g GiB: resident", (double)size / GIB);
+	report_figure(&(struct figure){name, "MiB", (double)f->peak / MIB, AT_MOST,
+				       (double)BOUND_BYTES / MIB, SIZE_HOW_FAR, note});
+	snprintf(note, sizeof note, "median of %u, %.2f to %.2f; the last took %.2f s", ROUNDS,
+		 ratio[0], ratio[ROUNDS - 1], f->took);
+	snprintf(name, sizeof name, "check of %.4g GiB: time / plain read", (double)size / GIB);
+	report_figure(&(struct figure){name, "", median, passes == 1 ? AT_MOST : NO_TARGET,
+				       RATIO_MOST, 10 * TIME_HOW_FAR, note});
+}
+
+/* Each check is held against a read of the file just before it. */
 static void check_of(const struct setting *s, uint64_t size, unsigned passes)
 {
-	char path[4096], name[80], note[160];
+	double ratio[ROUNDS];
 	struct found f = {.took = 0};
-	double plain, rate;
+	char path[4096];
 
 	pool_path(s, "check", path);
-	make_hollow(s, path, size);
-	rate = read_rate(path);
-	check_there(path, &f);
-	if (f.result.passes != passes || f.result.blocks != size / BLOCK)
-		wrong("%u passes instead of %u, %" PRIu64 " blocks counted", f.result.passes,
-		      passes, f.result.blocks);
-	plain = (double)f.result.pages * PAGE_BYTES / rate;
-	snprintf(note, sizeof note, "%" PRIu64 " blocks, %" PRIu64 " pages, %u pass%s",
-		 f.result.blocks, f.result.pages, passes, passes == 1 ? "" : "es");
-	snprintf(name, sizeof name, "check of %.4g GiB: resident", (double)size / GIB);
-	report_figure(&(struct figure){name, "MiB", (double)f.peak / MIB, AT_MOST,
-				       (double)BOUND_BYTES / MIB, SIZE_HOW_FAR, note});
-	snprintf(note, sizeof note, "%.1f s, %.1f s to read these pages", f.took, plain);
-	snprintf(name, sizeof name, "check of %.4g GiB: time / plain read", (double)size / GIB);
-	report_figure(&(struct figure){name, "", f.took / plain, passes == 1 ? AT_MOST : NO_TARGET,
-				       RATIO_MOST, 10 * TIME_HOW_FAR, note});
+	make_there(s, path, size);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		double rate = read_rate(path);
+
+		check_there(path, &f);
+		if (f.result.passes != passes || f.result.blocks != size / BLOCK)
+			wrong("%u passes instead of %u, %" PRIu64 " blocks counted",
+			      f.result.passes, passes, f.result.blocks);
+		ratio[i] = f.took * rate / (double)(f.result.pages * PAGE_BYTES);
+	}
+	report_check(size, passes, &f, ratio);
 	must(unlink(path) < 0 ? fail(-errno, "%s", path) : 0, "unlink");
 }
 
 void part_check(const struct setting *s)
 {
-	check_of(s, s->quick ? 64 * GIB : TIB, 1);
-	if (!s->quick)
+	if (!getenv("ONLYT"))
+		check_of(s, 64 * GIB, 1);
+	if (s->quick)
+		return;
+	check_of(s, TIB, 1);
+	if (!getenv("ONLYT"))
 		check_of(s, 3 * TIB / 2, 2);
 }

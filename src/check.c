@@ -34,6 +34,7 @@
 
 #define NOWHERE UINT64_MAX
 #define PROGRESS_PAGES 256u
+#define COUNTS_AT_ONCE 32u
 /* With what else there is (buffers, groups, objects) below 512 MiB. */
 #define MEMORY_BYTES (UINT64_C(440) << 20)
 
@@ -236,20 +237,36 @@ static void mark_singles(const struct zone *z, const struct le16 *count)
 	}
 }
 
+/* The low bytes of n counts, and all of their bits together.  The compiler makes vectors of the inner loop. */
+static unsigned take_counts(uint8_t *restrict left, const struct le16 *restrict count, unsigned n)
+{
+	uint16_t all = 0;
+	unsigned i = 0;
+
+	for (; i + COUNTS_AT_ONCE <= n; i += COUNTS_AT_ONCE)
+		for (unsigned k = 0; k < COUNTS_AT_ONCE; k++) {
+			uint16_t one = get16(count[i + k]);
+
+			all |= one;
+			left[i + k] = (uint8_t)one;
+		}
+	for (; i < n; i++) {
+		all |= get16(count[i]);
+		left[i] = (uint8_t)get16(count[i]);
+	}
+	return all;
+}
+
 /* Counts as the page says, in bytes if they fit. */
 static int set_counts(struct check *c, struct zone *z, const struct le16 *count)
 {
-	unsigned most = 0, units = z->units;
-	uint8_t *left = z->left;
+	unsigned units = z->units, all = take_counts(z->left, count, units);
 
-	mark_singles(z, count);
-	for (unsigned i = 0; i < units; i++) {
-		unsigned n = get16(count[i]);
-
-		most |= n;
-		left[i] = (uint8_t)n;
-	}
-	if (most <= UINT8_MAX)
+	if (all <= 1) /* of a unit without a count nobody asks if it's 1 */
+		memset(z->single, 0xff, (units + 7) / 8);
+	else
+		mark_singles(z, count);
+	if (all <= UINT8_MAX)
 		return 0;
 	z->wide = calloc(units, sizeof *z->wide);
 	if (!z->wide)
@@ -693,6 +710,7 @@ static int check_all(struct check *c)
 		err = check_objects(c);
 	if (!err)
 		err = check_dying(c);
+	check_cache_end(c);
 	if (!err)
 		err = check_left_of_data(c);
 	if (!err)
@@ -715,6 +733,7 @@ struct zone *check_zone_of(const struct check *c, uint64_t zone)
 void check_fini(struct check *c)
 {
 	check_ahead_fini(c);
+	check_cache_fini(c);
 	for (uint64_t n = 0; c->group && n < c->g.groups; n++) {
 		for (unsigned i = 0; c->group[n].zone && i < GROUP_ZONES; i++)
 			zone_free(c, c->group[n].zone[i]);
@@ -728,7 +747,7 @@ void check_fini(struct check *c)
 
 int check_run(struct check *c)
 {
-	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)(BUFFER_GAPS + 1) * PAGE_BYTES);
+	c->buffer = aligned_alloc(PAGE_BYTES, (size_t)BUFFERS_ALL * PAGE_BYTES);
 	return c->buffer ? check_all(c) : fail(-ENOMEM, "out of memory");
 }
 

@@ -14,9 +14,13 @@
 #define BUFFER_LEAF MAP_DEPTH_MAX
 #define BUFFER_OTHER (MAP_DEPTH_MAX + 1)
 #define BUFFERS (MAP_DEPTH_MAX + 2)
-#define AHEAD_PAGES 64u /* read at once */
+#define AHEAD_PAGES 256u /* asked for at once */
+#define AHEAD_PARTS 2u   /* in which they are read */
 #define AHEAD_BATCHES 2u
 #define BUFFER_GAPS (BUFFERS + AHEAD_BATCHES * AHEAD_PAGES)
+#define BUFFERS_ALL (BUFFER_GAPS + 1)
+#define READ_THREADS 2u   /* with 3 and 4 no faster */
+#define AHEAD_ZONES 1024u /* with less a thread that reads ahead is not worth while */
 
 /* A zone in use, as its page says. */
 struct zone {
@@ -75,18 +79,32 @@ struct dying {
 /* Pages read ahead, in the buffers from BUFFERS on: those that are taken now, and meanwhile those after them. */
 struct read_ahead {
 	struct ahead_batch {
-		uint64_t offset[AHEAD_PAGES]; /* ascending; not changed while it runs */
+		uint64_t offset[AHEAD_PAGES]; /* ascending; not changed until all is done */
 		bool failed[AHEAD_PAGES];
+		bool sound[AHEAD_PAGES];
 		unsigned n;
-		bool runs; /* under lock: the other thread has it */
+		unsigned begun, done; /* under lock: of its parts */
 	} batch[AHEAD_BATCHES];
 	unsigned latest; /* of the batches */
 	unsigned until,
 		after; /* entries of a page: up to which they go; from which on the next are asked for */
-	bool threaded, ending; /* is there another thread?  under lock: it is to end */
-	pthread_t thread;
+	unsigned threads; /* that read; 0: the checker itself does */
+	bool ending;      /* under lock: they are to end */
+	pthread_t thread[READ_THREADS];
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* runs, ending */
+	pthread_cond_t changed; /* begun, done, ending */
+};
+
+/* Zones of metadata read ahead. */
+struct cache_ahead {
+	uint64_t *zone; /* [n] in the order of the disk */
+	size_t n;
+	size_t next;      /* of them, under lock: nobody has begun with it */
+	unsigned threads; /* that run */
+	bool ending;      /* under lock: they are to end */
+	pthread_t thread[READ_THREADS];
+	pthread_mutex_t lock;
+	pthread_cond_t filled; /* some zone's cache is ready */
 };
 
 struct check {
@@ -105,10 +123,12 @@ struct check {
 	char who[2 * NAME_BYTES_MAX + 2]; /* what findings are about */
 	bool blind;                       /* some page was lost: leaks can't be told */
 	struct read_ahead ahead;
+	struct cache_ahead cache;
 	uint64_t visited, total; /* map and catalog pages */
-	uint64_t memory;     /* bytes of zones that are counted now, and of pages that are kept */
-	bool caching;        /* pages of metadata are read zone by zone, and kept */
-	uint64_t data_zones; /* of the pool */
+	uint64_t
+		memory; /* bytes of zones that are counted now, and of pages that are kept; while cache.threaded under its lock */
+	bool caching;   /* pages of metadata are read zone by zone, and kept */
+	uint64_t data_zones;     /* of the pool */
 	uint64_t counted, later; /* of them: in this pass; not yet */
 	bool quiet;              /* what is read was read and reported before */
 	struct {
@@ -146,6 +166,10 @@ void check_progress(struct check *c, bool last);
 int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_kind kind,
 		    void *buf) MUST_CHECK;
 
+/* Is a page that was read ahead valid, as the kind that it says it is?  What takes the time of a processor is done by
+ * who reads. */
+bool check_is_sound(const struct check *c, const void *page, uint64_t offset);
+
 /* Reads a set of pages ahead: begin, add up to AHEAD_PAGES (others are ignored), run.  A set stays until the second
  * one after it begins; in a large pool it is read while the one before is worked on. */
 void check_ahead_begin(struct check *c);
@@ -156,12 +180,17 @@ void check_ahead_run(struct check *c);
 void check_ahead_forget(struct check *c);
 void check_ahead_fini(struct check *c);
 
-/* Are pages of metadata to be kept, within bound bytes of memory?  Their number is known. */
+/* Are pages of metadata to be kept, within bound bytes of memory?  Their number is known.  Until check_cache_end
+ * another thread may read them ahead, and no zone comes or goes. */
 void check_cache_begin(struct check *c, uint64_t bound);
 /* Will check_cache_take have the page? */
 bool check_cache_has(const struct check *c, uint64_t page);
-/* Copies the named slot of a page from what is kept of its zone, which is read if it wasn't.  false: it is not there. */
-bool check_cache_take(struct check *c, uint64_t page, struct le32 slot, void *buf);
+/* Copies the named slot of a page from what is kept of its zone, which is read if it wasn't, and says if it
+ * is known to be sound.  false: it is not there. */
+bool check_cache_take(struct check *c, uint64_t page, struct le32 slot, void *buf, bool *ret_sound);
+void check_cache_end(struct check *c);
+/* While zones are there still. */
+void check_cache_fini(struct check *c);
 void check_cache_free(struct check *c, struct zone *z);
 
 /* Takes a reference off the count of a page or block.  The zone it is in and its place

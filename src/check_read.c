@@ -6,36 +6,41 @@
  * names the next ones when it begins with the last that it named, finds them read when it comes there:
  *
  *	checker   name A  name B  take A .....  name C (in the place of A)  take B .....  name D  ...
- *	reader            A ----- B --------                                C --------
+ *	reader            A0  A2  B0  B2                                    C0  C2
+ *	reader            A1  A3  B1  B3                                    C1  C3
  *
- * The reader is a thread of its own in a large pool, else the checker itself.  What went wrong there is read again
- * alone, so that its error is found where it belongs.
+ * Readers are threads of their own in a large pool, and take what was named in parts; else the checker reads all at once.
+ * What went wrong there is read again alone, so that its error is found where it belongs.
  */
 #include <stdlib.h>
 
 #include "check_internal.h"
-
-#define THREAD_ZONES 1024u /* with less a thread is not worth while */
 
 static uint8_t *batch_page(const struct check *c, unsigned batch, unsigned i)
 {
 	return c->buffer + (size_t)(BUFFERS + batch * AHEAD_PAGES + i) * PAGE_BYTES;
 }
 
+bool check_is_sound(const struct check *c, const void *page, uint64_t offset)
+{
+	const struct disk_page *h = page;
+
+	return page_check(page, (enum page_kind)get32(h->kind), c->super.uuid, offset, &c->g) == 0;
+}
+
 /* ---- reading ----------------------------------------------------------------------- */
 
-/* Neighbours are read by one request: pages of one map mostly are. */
-static void read_batch(struct check *c, unsigned which)
+/* Pages from to to of a batch.  Neighbours are read by one request: pages of one map mostly are. */
+static void read_pages(struct check *c, unsigned which, unsigned from, unsigned to)
 {
 	struct ahead_batch *b = &c->ahead.batch[which];
 	struct store_io io[AHEAD_PAGES];
 	struct iovec iov[AHEAD_PAGES];
-	unsigned first[AHEAD_PAGES + 1], n = 0;
+	unsigned first[AHEAD_PAGES], n = 0;
 
-	for (unsigned i = 0; i < b->n; i++) {
-		b->failed[i] = false;
+	for (unsigned i = from; i < to; i++) {
 		iov[i] = (struct iovec){batch_page(c, which, i), PAGE_BYTES};
-		if (i && b->offset[i] == b->offset[i - 1] + PAGE_BYTES) {
+		if (i > from && b->offset[i] == b->offset[i - 1] + PAGE_BYTES) {
 			io[n - 1].niov++;
 			continue;
 		}
@@ -47,70 +52,82 @@ static void read_batch(struct check *c, unsigned which)
 			.niov = 1,
 		};
 	}
-	if (n == 0 || store_submit(c->store, io, n) == 0)
-		return;
+	if (n)
+		(void)!store_submit(c->store, io, n); /* each tells by itself */
 	for (unsigned k = 0; k < n; k++)
-		for (unsigned i = 0; io[k].result && i < (unsigned)io[k].niov; i++)
-			b->failed[first[k] + i] = true;
+		for (unsigned i = first[k]; i < first[k] + (unsigned)io[k].niov; i++) {
+			b->failed[i] = io[k].result != 0;
+			b->sound[i] = !b->failed[i] &&
+				      check_is_sound(c, batch_page(c, which, i), b->offset[i]);
+		}
 }
 
-/* ---- the other thread ---------------------------------------------------------------- */
+/* ---- the other threads --------------------------------------------------------------- */
 
-/* The batch that was given to it first, or -1: it is to end. */
-static int next_batch(struct read_ahead *a)
+/* A part that nobody has begun with, of the batch that was named first; false: it is to end.  Lock held. */
+static bool next_part(struct read_ahead *a, unsigned *ret_which, unsigned *ret_part)
 {
-	int next = -1;
+	for (; !a->ending; pthread_cond_wait(&a->changed, &a->lock))
+		for (unsigned k = 1; k <= AHEAD_BATCHES; k++) {
+			unsigned which = (a->latest + k) % AHEAD_BATCHES;
 
-	pthread_mutex_lock(&a->lock);
-	while (!a->batch[0].runs && !a->batch[1].runs && !a->ending)
-		pthread_cond_wait(&a->changed, &a->lock);
-	if (a->batch[!a->latest].runs)
-		next = !a->latest;
-	else if (a->batch[a->latest].runs)
-		next = (int)a->latest;
-	pthread_mutex_unlock(&a->lock);
-	return next;
+			if (a->batch[which].begun == AHEAD_PARTS)
+				continue;
+			*ret_which = which;
+			*ret_part = a->batch[which].begun++;
+			return true;
+		}
+	return false;
 }
 
-static void *read_batches(void *opaque)
+static void *read_parts(void *opaque)
 {
 	struct check *c = opaque;
-	int which;
+	struct read_ahead *a = &c->ahead;
+	unsigned which, part;
 
-	while ((which = next_batch(&c->ahead)) >= 0) {
-		read_batch(c, (unsigned)which);
-		pthread_mutex_lock(&c->ahead.lock);
-		c->ahead.batch[which].runs = false;
-		pthread_cond_broadcast(&c->ahead.changed);
-		pthread_mutex_unlock(&c->ahead.lock);
+	pthread_mutex_lock(&a->lock);
+	while (next_part(a, &which, &part)) {
+		unsigned n = a->batch[which].n;
+
+		pthread_mutex_unlock(&a->lock);
+		read_pages(c, which, n * part / AHEAD_PARTS, n * (part + 1) / AHEAD_PARTS);
+		pthread_mutex_lock(&a->lock);
+		if (++a->batch[which].done == AHEAD_PARTS)
+			pthread_cond_broadcast(&a->changed);
 	}
+	pthread_mutex_unlock(&a->lock);
 	return NULL;
 }
 
-static bool has_thread(struct check *c)
+static bool has_threads(struct check *c)
 {
 	struct read_ahead *a = &c->ahead;
 
-	if (a->threaded || c->repair || c->g.zones < THREAD_ZONES)
-		return a->threaded;
+	if (a->threads || c->repair || c->g.zones < AHEAD_ZONES)
+		return a->threads > 0;
+	for (unsigned i = 0; i < AHEAD_BATCHES; i++)
+		a->batch[i].begun = a->batch[i].done = AHEAD_PARTS;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->changed, NULL);
-	a->threaded = pthread_create(&a->thread, NULL, read_batches, c) == 0;
-	if (!a->threaded) {
+	while (a->threads < READ_THREADS &&
+	       pthread_create(&a->thread[a->threads], NULL, read_parts, c) == 0)
+		a->threads++;
+	if (!a->threads) {
 		pthread_cond_destroy(&a->changed);
 		pthread_mutex_destroy(&a->lock);
 	}
-	return a->threaded;
+	return a->threads > 0;
 }
 
 static void wait_for_batch(struct check *c, unsigned which)
 {
 	struct read_ahead *a = &c->ahead;
 
-	if (!a->threaded)
+	if (!a->threads)
 		return;
 	pthread_mutex_lock(&a->lock);
-	while (a->batch[which].runs)
+	while (a->batch[which].done < AHEAD_PARTS)
 		pthread_cond_wait(&a->changed, &a->lock);
 	pthread_mutex_unlock(&a->lock);
 }
@@ -119,16 +136,16 @@ void check_ahead_fini(struct check *c)
 {
 	struct read_ahead *a = &c->ahead;
 
-	if (!a->threaded)
+	if (!a->threads)
 		return;
 	pthread_mutex_lock(&a->lock);
 	a->ending = true;
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
-	pthread_join(a->thread, NULL);
+	while (a->threads)
+		pthread_join(a->thread[--a->threads], NULL);
 	pthread_cond_destroy(&a->changed);
 	pthread_mutex_destroy(&a->lock);
-	a->threaded = false;
 }
 
 /* ---- naming what is to come ----------------------------------------------------------- */
@@ -172,23 +189,23 @@ void check_ahead_run(struct check *c)
 	struct ahead_batch *b = &a->batch[which];
 
 	qsort(b->offset, b->n, sizeof *b->offset, by_offset);
-	if (b->n && !has_thread(c))
-		read_batch(c, which);
-	if (!a->threaded) {
+	if (b->n && !has_threads(c))
+		read_pages(c, which, 0, b->n);
+	if (!a->threads) {
 		a->latest = which;
 		return;
 	}
 	pthread_mutex_lock(&a->lock);
 	a->latest = which;
-	b->runs = b->n > 0;
+	b->begun = b->done = b->n ? 0 : AHEAD_PARTS;
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
 }
 
 /* ---- taking it -------------------------------------------------------------------------- */
 
-/* Copies what was read ahead from offset to buf, if it was. */
-static bool take_ahead(struct check *c, uint64_t offset, void *buf)
+/* Copies what was read ahead from offset to buf, if it was; is it known to be sound? */
+static bool take_ahead(struct check *c, uint64_t offset, void *buf, bool *ret_sound)
 {
 	for (unsigned which = 0; which < AHEAD_BATCHES; which++) {
 		const struct ahead_batch *b = &c->ahead.batch[which];
@@ -200,6 +217,7 @@ static bool take_ahead(struct check *c, uint64_t offset, void *buf)
 		if (b->failed[found - b->offset])
 			continue;
 		memcpy(buf, batch_page(c, which, (unsigned)(found - b->offset)), PAGE_BYTES);
+		*ret_sound = b->sound[found - b->offset];
 		return true;
 	}
 	return false;
@@ -210,13 +228,14 @@ int check_read_page(struct check *c, uint64_t page, struct le32 slot, enum page_
 {
 	uint64_t offset = page_offset(page, slot_which(slot));
 	const struct disk_page *h = buf;
+	bool sound = false;
 	int err = 0;
 
 	if (c->repair && repair_patched(c, page, buf))
 		return 0;
-	if (!check_cache_take(c, page, slot, buf) && !take_ahead(c, offset, buf))
+	if (!check_cache_take(c, page, slot, buf, &sound) && !take_ahead(c, offset, buf, &sound))
 		err = store_read(c->store, STORE_DIRECT, offset, buf, PAGE_BYTES);
-	if (!err)
+	if (!err && !(sound && get32(h->kind) == kind))
 		err = page_check(buf, kind, c->super.uuid, offset, &c->g);
 	if (err < 0)
 		return err;

@@ -311,7 +311,7 @@ START_TEST(a_large_pool_is_read_by_a_thread)
 		clean += now.damages == 0;
 	}
 	store_sim_fault(p->e.store, SIM_FAULT_READ, 0, 0, 0);
-	ck_assert_uint_ge(clean, 10); /* 64 pages a read at most, and 700 of them */
+	ck_assert_uint_ge(clean, 10); /* 128 pages a read at most, and 700 of them */
 	ck_assert_uint_lt(clean, reads);
 	end();
 }
