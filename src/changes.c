@@ -103,6 +103,19 @@ int changes_get(const struct changes *c, uint64_t unit)
 	return value_of(c, unit, line->by[unit % CHANGES_LINE_UNITS]);
 }
 
+void changes_add_to(const struct changes *c, uint64_t first, unsigned n, int *value)
+{
+	const struct changes_line *line = NULL;
+
+	for (unsigned i = 0; c->units && i < n; i++) {
+		unsigned k = (unsigned)((first + i) % CHANGES_LINE_UNITS);
+
+		if (!line || k == 0)
+			line = &c->line[find(c, number_1(first + i))];
+		value[i] += value_of(c, first + i, line->by[k]);
+	}
+}
+
 bool changes_next(const struct changes *c, uint64_t *at, uint64_t *ret_unit, int *ret_value)
 {
 	uint64_t i;

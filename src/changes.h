@@ -43,6 +43,9 @@ int changes_add(struct changes *c, uint64_t unit, int by);
 
 int changes_get(const struct changes *c, uint64_t unit);
 
+/* Adds the values of the n units from first on to value[n].  Cost: a look for each line. */
+void changes_add_to(const struct changes *c, uint64_t first, unsigned n, int *value);
+
 /* Empties it, and keeps its memory if it was put to use. */
 void changes_clear(struct changes *c);
 void changes_fini(struct changes *c);

@@ -191,7 +191,7 @@ static void check_size(struct check *c)
 static uint64_t zone_bytes(bool meta, unsigned units)
 {
 	return sizeof(struct zone) + units + (units + 7) / 8 +
-	       (meta ? units * (sizeof(uint64_t) + sizeof(struct le32)) : 0);
+	       (meta ? units * (sizeof(uint64_t) + sizeof(struct le32)) + (units + 7) / 8 : 0);
 }
 
 static struct zone *zone_new(bool meta, unsigned units)
@@ -208,7 +208,8 @@ static struct zone *zone_new(bool meta, unsigned units)
 	z->place = (void *)at;
 	z->slot = (void *)(at + place);
 	z->left = at + place + slot;
-	z->single = at + place + slot + units;
+	z->single = z->left + units;
+	z->wanted = meta ? z->single + (units + 7) / 8 : NULL;
 	return z;
 }
 
@@ -319,8 +320,14 @@ static int keep_zone(struct check *c, const struct disk_zone *d, struct zone **r
 	}
 	for (unsigned i = 0; z->refs && i < z->units; i++)
 		z->refs[z->units + i] = get16(count[i]);
-	for (unsigned i = 0; meta && i < z->units; i++)
+	c->meta_zones += meta;
+	for (unsigned i = 0; meta && i < z->units; i++) {
+		unsigned wanted = get16(count[i]) && slot_written(d->slot[i]);
+
 		z->slot[i] = d->slot[i];
+		z->wanted[i / 8] |= (uint8_t)(wanted << i % 8);
+		c->wanted += wanted;
+	}
 	for (unsigned k = 0; k < SUMS_PAGES; k++)
 		z->sums[k] = get64(d->sums[k]);
 	return err;

@@ -23,6 +23,7 @@
  * Invariants
  *   [CACHE-1] Who gives a zone its cache, under the lock, fills it, alone; from ready on nobody changes it.
  *   [CACHE-2] While the other threads run no zone of metadata comes or goes.
+ *   [CACHE-3] What is kept is what was counted when it was decided that all fits: pages with a count and a slot.
  *
  * Failure: what can't be read here is read again alone, so that its error is found where it belongs.
  */
@@ -132,7 +133,7 @@ static void fill(struct check *c, struct page_cache *k, const struct zone *z, ui
 	unsigned n = 0;
 
 	for (unsigned u = 0; u < z->units; u++)
-		if (slot_written(z->slot[u]))
+		if (z->wanted[u / 8] >> (u % 8) & 1) /* others are freed: [CACHE-3] */
 			w[n++] = (struct wanted){
 				page_offset(zone * ZONE_TWINS + u, slot_which(z->slot[u])), u};
 	k->pages = aligned_alloc(PAGE_BYTES, MAX(n, 1u) * (size_t)PAGE_BYTES);
@@ -207,14 +208,14 @@ void check_cache_begin(struct check *c, uint64_t bound)
 {
 	struct cache_ahead *a = &c->cache;
 
-	if (c->repair || c->memory + c->total * PAGE_BYTES > bound)
+	if (c->repair || c->memory + c->wanted * PAGE_BYTES > bound)
 		return;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->filled, NULL);
 	c->caching = true;
 	if (c->g.zones < AHEAD_ZONES)
 		return;
-	a->zone = calloc(c->g.zones, sizeof *a->zone);
+	a->zone = calloc(MAX(c->meta_zones, UINT64_C(1)), sizeof *a->zone);
 	if (!a->zone || check_each_zone(c, note_zone) < 0)
 		return;
 	while (a->threads < READ_THREADS &&
@@ -233,6 +234,7 @@ void check_cache_end(struct check *c)
 	}
 	while (a->threads)
 		pthread_join(a->thread[--a->threads], NULL);
+	c->result.memory_bytes = MAX(c->result.memory_bytes, c->memory);
 }
 
 void check_cache_fini(struct check *c)

@@ -30,10 +30,12 @@ struct zone {
 	uint8_t *left;             /* [units] of each count, what no reference took yet */
 	uint16_t *wide;            /* [units] instead, if some count is above 255; else NULL */
 	uint8_t *single;           /* bit map: the count is 1 */
-	struct le32 *slot;         /* [units] metadata: current slots */
-	uint64_t *place;           /* [units] metadata: where it was found in its tree, 0 not yet */
-	struct page_cache *cache;  /* metadata: its pages as they were read, NULL not yet */
-	uint32_t *refs;            /* [2 * units] repair: references found; what the counts were */
+	uint8_t *
+		wanted; /* bit map, metadata: it has a count and a slot, so the walk wants its page */
+	struct le32 *slot;        /* [units] metadata: current slots */
+	uint64_t *place;          /* [units] metadata: where it was found in its tree, 0 not yet */
+	struct page_cache *cache; /* metadata: its pages as they were read, NULL not yet */
+	uint32_t *refs;           /* [2 * units] repair: references found; what the counts were */
 	bool rebuilt;      /* repair: its page was lost, slots are those of the newest copies */
 	bool guessed;      /* repair: so were tables above it */
 	struct le32 named; /* repair: how its page was named that is lost */
@@ -125,9 +127,11 @@ struct check {
 	struct read_ahead ahead;
 	struct cache_ahead cache;
 	uint64_t visited, total; /* map and catalog pages */
-	uint64_t
-		memory; /* bytes of zones that are counted now, and of pages that are kept; while cache.threaded under its lock */
-	bool caching;   /* pages of metadata are read zone by zone, and kept */
+	uint64_t memory;         /* bytes of zones that are counted now, and of pages that are kept;
+			    while others read ahead, under cache.lock */
+	bool caching;            /* pages of metadata are read zone by zone, and kept */
+	uint64_t meta_zones,
+		wanted;          /* zones of metadata; of their pages, those that the walk wants */
 	uint64_t data_zones;     /* of the pool */
 	uint64_t counted, later; /* of them: in this pass; not yet */
 	bool quiet;              /* what is read was read and reported before */

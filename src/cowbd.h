@@ -322,6 +322,7 @@ struct cowbd_check_result {
 	uint64_t journal_lost;                     /* batches known to be lost beyond these */
 	unsigned passes;                           /* over the leaves of the maps */
 	uint64_t checkpoints, saved_pages;         /* online: that went on, and what they saved */
+	uint64_t memory_bytes; /* for counts and for pages that were kept, in the first pass */
 };
 
 /* Verifies the committed checkpoint of the pool at path, reading only, sharing no walking

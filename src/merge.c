@@ -296,7 +296,7 @@ int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i, u
 	z->type = put16((uint16_t)type);
 	z->used = put16((uint16_t)used);
 	update_summary(s, zone, summary, groups, type, (unsigned)used);
-	zones_merged(s, zone, (unsigned)used);
+	zones_merged(s, zone, z);
 	return 0;
 }
 
@@ -323,7 +323,7 @@ bool space_release_some(struct space *s)
 	for (unsigned n = 0; d->slot && s->release_at <= d->mask && n < RELEASE_AT_ONCE; n++)
 		if (delta_at(d, s->release_at++, &unit, &value)) {
 			b->fall[b->n].unit = unit;
-			b->fall[b->n++].last = false; /* the merge has counted it already */
+			b->fall[b->n++].hinted = false; /* the merge has taken it off */
 			delta_add(&s->pending, unit, 1);
 		}
 	return d->slot && s->release_at <= d->mask;

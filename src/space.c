@@ -145,11 +145,9 @@ void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
 	assert(s->falls_n < s->falls_room);
 	changes_add(&s->live, unit, -1);
 	delta_add(&s->pending, unit, 1);
-	s->falls[(s->falls_first + s->falls_n++) % s->falls_room] =
-		(struct fall){.unit = unit, .seq = seq, .last = last};
+	s->falls[(s->falls_first + s->falls_n++) % s->falls_room] = (struct fall){
+		.unit = unit, .seq = seq, .hinted = !zones_note_early(s, unit) && last};
 	s->waiting++;
-	if (last)
-		zones_note_early(s, unit);
 }
 
 void space_drop(struct space *s, uint64_t unit)
@@ -186,7 +184,7 @@ void space_durable(struct space *s, uint64_t seq)
 		const struct fall *f = &s->falls[(s->falls_first + i) % s->falls_room];
 
 		b->fall[i].unit = f->unit;
-		b->fall[i].last = f->last;
+		b->fall[i].hinted = f->hinted;
 	}
 	s->falls_first = (s->falls_first + n) % s->falls_room;
 	s->falls_n -= n;
@@ -206,7 +204,7 @@ bool space_settle(struct space *s)
 			const struct settling *f = &b->fall[b->settled];
 
 			delta_add(&s->pending, f->unit, -1);
-			zones_came_free(s, f->unit, f->last);
+			zones_came_free(s, f->unit, f->hinted);
 			s->waiting--;
 			any = true;
 		}

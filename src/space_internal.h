@@ -31,7 +31,7 @@ struct zone_info {
 
 struct group {
 	struct zone_info *zone;          /* [GROUP_ZONES], NULL: not loaded */
-	bool early;                      /* and space.early has some of its zones */
+	bool early;                      /* not loaded, and space.early has some of its zones */
 	uint32_t data_zones, meta_zones; /* exact */
 	int64_t used_blocks, used_pages; /* hints, as zone_info.used */
 };
@@ -48,7 +48,7 @@ struct active_zone {
 struct fall {
 	uint64_t unit;
 	uint64_t seq; /* of the record that let it fall */
-	bool last;
+	bool hinted;  /* its zone's hint counts it until it is over */
 };
 
 /* Falls whose records are durable, waiting for the requests of an epoch. */
@@ -58,7 +58,7 @@ struct fall_batch {
 	size_t n, settled; /* the first of them that are over */
 	struct settling {
 		uint64_t unit;
-		bool last;
+		bool hinted;
 	} fall[];
 };
 
@@ -171,22 +171,22 @@ void zones_note_back(struct space *s, uint64_t zone);
 /* zone_info of a zone, NULL if its group isn't loaded. */
 struct zone_info *zones_info(struct space *s, uint64_t zone);
 
-/* The unit's last reference falls: if its group isn't loaded, that is known when it is. */
-void zones_note_early(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
+/* A reference to the unit falls, maybe the last: if its group isn't loaded (true), its zone is looked at when it is. */
+bool zones_note_early(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
 
 /* The zone's type changes; counters follow. Its group is loaded. */
 void zones_set_type(struct space *s, uint64_t zone, enum zone_type type);
 
-/* Nothing is pending for the unit any more: the hints follow.  counted: its count was 1 before;
- * else it may still be referenced, or a merge has taken it off the hint. */
-void zones_came_free(struct space *s, uint64_t unit, bool counted) REQUIRES_SHARED(metadata_lock);
+/* Nothing is pending for the unit any more: the hints follow.  hinted: its count was 1 before, and the hint has it;
+ * else it may still be referenced, or has been taken off the hint. */
+void zones_came_free(struct space *s, uint64_t unit, bool hinted) REQUIRES_SHARED(metadata_lock);
 
 /* Is it free for a claim? Lock exclusive; -EAGAIN. */
 int space_unit_free(struct space *s, uint64_t unit, bool *ret_free)
 	REQUIRES_SHARED(metadata_lock) MUST_CHECK;
 
-/* After a merge: the zone's page has this many used units. */
-void zones_merged(struct space *s, uint64_t zone, unsigned used);
+/* After a merge: what is used in the zone, by its page and what changed since the cut. */
+void zones_merged(struct space *s, uint64_t zone, const struct disk_zone *z);
 
 /* Zones that the committed checkpoint calls free and that are settled become free. */
 void zones_leave(struct space *s);

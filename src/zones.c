@@ -78,7 +78,7 @@ void zones_hint(struct space *s, uint64_t zone, int by)
 	info->used = (uint16_t)now;
 }
 
-void zones_came_free(struct space *s, uint64_t unit, bool counted)
+void zones_came_free(struct space *s, uint64_t unit, bool hinted)
 {
 	uint64_t zone = unit / ZONE_UNITS_MAX;
 	struct zone_info *info = zones_info(s, zone);
@@ -88,31 +88,42 @@ void zones_came_free(struct space *s, uint64_t unit, bool counted)
 		return;
 	/* a zone that was looked at while this was pending counts as full: now it's worth another look
 	 * (also if the page of the zone isn't cached) */
-	if (!counted && (info->used < zones_units(s, info->type) ||
-			 (space_unit_free(s, unit, &is_free) == 0 && !is_free)))
+	if (!hinted && (info->used < zones_units(s, info->type) ||
+			(space_unit_free(s, unit, &is_free) == 0 && !is_free)))
 		return;
 	zones_hint(s, zone, -1);
 }
 
-void zones_merged(struct space *s, uint64_t zone, unsigned used)
+/* Also what came and went since the cut: what has come free meanwhile would not be found before the next merge. */
+void zones_merged(struct space *s, uint64_t zone, const struct disk_zone *z)
 {
 	struct active_zone *a = zones_active(s, zone);
+	struct zone_info *info = zones_info(s, zone);
+	unsigned units = zones_units(s, info->type);
+	int count[ZONE_UNITS_MAX], used = a ? (int)a->claims : 0;
 
-	zones_hint(s, zone, (int)(used + (a ? a->claims : 0)) - zones_info(s, zone)->used);
+	for (unsigned i = 0; i < units; i++)
+		count[i] = get16(z->count[i]);
+	changes_add_to(&s->live, zone * ZONE_UNITS_MAX, units, count);
+	for (unsigned i = 0; i < units; i++)
+		used += count[i] > 0;
+	zones_hint(s, zone, used - info->used);
 }
 
-void zones_note_early(struct space *s, uint64_t unit)
+bool zones_note_early(struct space *s, uint64_t unit)
 {
 	uint64_t zone = unit / ZONE_UNITS_MAX;
 	struct group *g = &s->group[zone_group(s->geo, zone)];
 
 	if (g->zone)
-		return;
+		return false;
 	g->early = true;
 	delta_add(&s->early, zone, 1);
+	return true;
 }
 
-/* Its summary is that of the last checkpoint.  A hint that is too low costs a look (if what fell is pending still). */
+/* Its summary is that of the last checkpoint.  A hint that is too low costs a look (if what fell is pending still, or
+ * was not the last). */
 static void take_early(struct space *s, uint64_t group)
 {
 	uint64_t first = group_header_zone(s->geo, group);

@@ -151,8 +151,9 @@ static int64_t group_left(const struct space *s, const struct group *g, unsigned
 	return (int64_t)g->data_zones * s->geo->zone_blocks - g->used_blocks;
 }
 
-/* A zone of the type with at least least units free, not active: 0, -ENOENT, -EAGAIN. */
-static int find_zone(struct space *s, unsigned type, unsigned least, uint64_t *ret_zone)
+/* A zone of the type with at least least units free, not active: 0, -ENOENT, -EAGAIN.  early: also in full groups
+ * where something fell before they were loaded.  They have to be read for that, maybe all, maybe in vain. */
+static int find_zone(struct space *s, unsigned type, unsigned least, bool early, uint64_t *ret_zone)
 {
 	uint64_t *scan = type == ZONE_META ? &s->scan_meta : &s->scan_data;
 
@@ -161,7 +162,7 @@ static int find_zone(struct space *s, unsigned type, unsigned least, uint64_t *r
 		struct group *g = &s->group[group];
 		unsigned n = group_zone_count(s->geo, group);
 
-		if (group_left(s, g, type) < (int64_t)least && !g->early)
+		if (group_left(s, g, type) < (int64_t)least && !(early && g->early))
 			continue;
 		if (!g->zone)
 			return zones_need_group(group);
@@ -178,14 +179,16 @@ static int find_zone(struct space *s, unsigned type, unsigned least, uint64_t *r
 
 /* Activates partly used zones until one has something free. 0, -ENOENT, -EAGAIN. */
 REQUIRES_SHARED(metadata_lock)
-static int reuse_zone(struct space *s, struct space_cursor *c, unsigned type, unsigned least)
+static int reuse_zone(struct space *s, struct space_cursor *c, unsigned type, unsigned least,
+		      bool early)
 {
 	struct active_zone *a;
 	uint64_t zone = 0;
 	int r;
 
 	for (;;) {
-		if ((r = find_zone(s, type, least, &zone)) < 0 || (r = activate(s, zone, &a)) < 0)
+		if ((r = find_zone(s, type, least, early, &zone)) < 0 ||
+		    (r = activate(s, zone, &a)) < 0)
 			return r;
 		if (a->nfree) {
 			cursor_set(s, c, a);
@@ -269,7 +272,7 @@ REQUIRES_SHARED(metadata_lock) static int share_zone(struct space *s, struct spa
 
 REQUIRES_SHARED(metadata_lock) static int open_data_zone(struct space *s, struct space_cursor *c)
 {
-	int r = reuse_zone(s, c, ZONE_DATA, MAX(s->geo->zone_blocks / 2, 1u));
+	int r = reuse_zone(s, c, ZONE_DATA, MAX(s->geo->zone_blocks / 2, 1u), false);
 
 	if (r != -ENOENT)
 		return r;
@@ -279,7 +282,7 @@ REQUIRES_SHARED(metadata_lock) static int open_data_zone(struct space *s, struct
 			return need_more(NEED_DATA_ZONE);
 		return open_ready(s, c, false);
 	}
-	r = reuse_zone(s, c, ZONE_DATA, 1);
+	r = reuse_zone(s, c, ZONE_DATA, 1, true);
 	if (r == -ENOENT)
 		r = share_zone(s, c);
 	if (r != -ENOENT)
@@ -359,7 +362,7 @@ int space_take_run(struct space *s, struct space_cursor *c, uint64_t want, uint6
 
 REQUIRES_SHARED(metadata_lock) static int open_meta_zone(struct space *s)
 {
-	int r = reuse_zone(s, &s->meta_cursor, ZONE_META, 1);
+	int r = reuse_zone(s, &s->meta_cursor, ZONE_META, 1, false);
 
 	if (r != -ENOENT)
 		return r;
@@ -367,6 +370,9 @@ REQUIRES_SHARED(metadata_lock) static int open_meta_zone(struct space *s)
 		return open_ready(s, &s->meta_cursor, true);
 	if (s->free_zones)
 		return need_more(NEED_META_ZONE);
+	r = reuse_zone(s, &s->meta_cursor, ZONE_META, 1, true);
+	if (r != -ENOENT)
+		return r;
 	return fail(-ENOSPC,
 		    "the pool is full, its reserve for metadata too: delete snapshots or volumes");
 }

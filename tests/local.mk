@@ -7,6 +7,7 @@
 unit_tests = \
 	tests/unit/test_catalog \
 	tests/unit/test_check \
+	tests/unit/test_check_memory \
 	tests/unit/test_changes \
 	tests/unit/test_delta \
 	tests/unit/test_epoch \

@@ -130,6 +130,15 @@ START_TEST(every_unit_is_found_again_while_others_come_and_go)
 		n += want[i] != 0;
 	}
 	ck_assert_uint_eq(n, c.units);
+	for (unsigned i = 0; i < UNITS; i += 2) { /* lines that are there, and some that are not */
+		int sum[30] = {0, 100};
+
+		changes_add_to(&c, unit_of(i), 30, sum);
+		ck_assert_int_eq(sum[0], want[i]);
+		ck_assert_int_eq(sum[1], 100 + want[i + 1]);
+		for (unsigned k = 2; k < 30; k++)
+			ck_assert_int_eq(sum[k], 0);
+	}
 	for (n = 0; changes_next(&c, &at, &unit, &value); n++)
 		ck_assert_int_eq(want[unit / 1024 * 2 + unit % 1024], value);
 	ck_assert_uint_eq(n, c.units);

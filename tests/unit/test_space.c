@@ -349,7 +349,6 @@ static void fill(struct cowbd_client *c)
 	ck_assert_int_eq(r, -ENOSPC);
 }
 
-/* A zone that was looked at while its blocks were pending counts as full; it must be looked at again. */
 /* Opens what a kill leaves. */
 static void reopen(void)
 {
@@ -363,9 +362,8 @@ static void reopen(void)
 	throw_away(dead);
 }
 
-/* What is known of zones is loaded when it is needed, and is as old as the checkpoint: recovery of a full pool has to find what
- * the journal let fall. */
-START_TEST(what_falls_before_its_group_is_loaded_is_found)
+/* Maps blocks until the pool is full, and returns the unit of the last four. */
+static uint64_t fill_with_blocks(void)
 {
 	uint64_t unit = 0, first, n;
 	int r;
@@ -383,20 +381,76 @@ START_TEST(what_falls_before_its_group_is_loaded_is_found)
 		pthread_rwlock_unlock(&e->lock);
 	}
 	ck_assert_int_eq(r, -ENOSPC);
+	return unit;
+}
+
+static void settle(void)
+{
+	pthread_rwlock_wrlock(&e->lock);
+	space_durable(e->space, 0);
+	(void)space_settle(e->space);
+	pthread_rwlock_unlock(&e->lock);
+}
+
+/* What is known of zones is loaded when it is needed, and is as old as the checkpoint: recovery of a full pool has to find what
+ * the journal let fall; also where its entry said that it may be shared, and it was so no more (0). */
+START_TEST(what_falls_before_its_group_is_loaded_is_found)
+{
+	uint64_t unit = fill_with_blocks(), n;
+
 	ck_assert_ok(checkpoint_run(e));
 	reopen();
 	ck_assert_uint_eq(count(unit), 1);
 	prepare(1);
 	pthread_rwlock_wrlock(&e->lock);
-	space_fall(e->space, unit, 0, true);
-	space_durable(e->space, 0);
-	(void)space_settle(e->space);
+	space_fall(e->space, unit, 0, _i);
 	pthread_rwlock_unlock(&e->lock);
+	settle();
 	ck_assert_uint_eq(take(1, &n), unit);
 	ck_assert_uint_eq(n, 1);
 }
 END_TEST
 
+START_TEST(what_falls_before_its_group_is_loaded_is_taken_off_once)
+{
+	uint64_t unit = fill_with_blocks(), used;
+
+	ck_assert_ok(checkpoint_run(e));
+	used = zones().used_blocks;
+	reopen();
+	ck_assert_uint_eq(zones().used_blocks, used);
+	prepare(1);
+	pthread_rwlock_wrlock(&e->lock);
+	space_fall(e->space, unit, 0, true);
+	pthread_rwlock_unlock(&e->lock);
+	ck_assert_ok(space_load_group(e->space, 0));
+	settle();
+	ck_assert_uint_eq(zones().used_blocks, used - 1);
+}
+END_TEST
+
+/* The merge knows only what came before the cut. */
+START_TEST(what_comes_free_between_cut_and_merge_is_found)
+{
+	uint64_t unit = fill_with_blocks(), n;
+
+	ck_assert_ok(checkpoint_run(e));
+	prepare(4);
+	pthread_rwlock_wrlock(&e->lock);
+	space_raise(e->space, unit + 1);
+	pages_cut(e->pages);
+	space_cut(e->space);
+	ck_assert_ok(space_prepare(e->space, 1));
+	space_fall(e->space, unit, 0, true);
+	pthread_rwlock_unlock(&e->lock);
+	settle();
+	(void)merge_all();
+	ck_assert_uint_eq(take(1, &n), unit);
+	ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+/* A zone that was looked at while its blocks were pending counts as full; it must be looked at again. */
 START_TEST(space_that_a_slow_reader_held_back_is_found_when_he_has_ended)
 {
 	struct cowbd_client *keep = make_volume(p, "keep", 64 * MIB);
@@ -509,7 +563,9 @@ int main(void)
 	tcase_add_test(t, an_empty_zone_is_free_after_the_checkpoint_that_says_so);
 	tcase_add_test(t, a_zone_whose_claims_were_mapped_after_the_cut_stays);
 	tcase_add_test(t, data_leaves_the_reserve_to_metadata);
-	tcase_add_test(t, what_falls_before_its_group_is_loaded_is_found);
+	tcase_add_loop_test(t, what_falls_before_its_group_is_loaded_is_found, 0, 2);
+	tcase_add_test(t, what_falls_before_its_group_is_loaded_is_taken_off_once);
+	tcase_add_test(t, what_comes_free_between_cut_and_merge_is_found);
 	tcase_add_test(t, space_that_a_slow_reader_held_back_is_found_when_he_has_ended);
 	tcase_add_test(t, space_in_the_zone_of_an_idle_volume_is_found);
 	tcase_add_test(t, the_hosts_full_disk_is_a_full_pool);
