@@ -67,6 +67,7 @@ static void print_counters(json_t *ok)
 		{"blocks put in order", "blocks_moved"},
 		{"map pages copied", "map_pages_copied"},
 		{"commits", "commits"},
+		{"  of one sync", "short_commits"},
 		{"checkpoints", "checkpoints"},
 		{"blocks reclaimed", "blocks_reclaimed"},
 	};

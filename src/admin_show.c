@@ -166,6 +166,8 @@ static json_t *counters_json(const struct cowbd_pool_info *i)
 		COUNTER(blocks_moved),
 		COUNTER(map_pages_copied),
 		COUNTER(commits),
+		COUNTER(short_commits),
+		COUNTER(seals),
 		COUNTER(checkpoints),
 		COUNTER(journal_bytes_written),
 		COUNTER(checkpoint_bytes_written),

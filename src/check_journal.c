@@ -21,6 +21,9 @@ struct ring {
 	uint64_t batch_end;     /* of the last record of the last batch */
 	uint8_t *batch;         /* buffer */
 	uint64_t room;
+	struct disk_batch_sum *sums; /* [nsums] of the last batch */
+	uint32_t nsums;
+	uint64_t counted; /* of its records */
 };
 
 /* Reads len bytes of the ring into r->batch: true, or false (reported). */
@@ -85,12 +88,13 @@ static const char *check_batch(struct check *c, struct ring *r)
 	memcpy(&h, r->batch, sizeof h);
 	left = get32(h.payload);
 	seq = get64(h.first);
-	if (left > get32(h.length) - sizeof h || get32(h.records) == 0)
+	if (left + get32(h.sums) * (uint64_t)sizeof *r->sums > get32(h.length) - sizeof h)
 		return "its records can't be as long as it says";
 	if (seq > r->seq + 1)
 		return "records before it are missing";
 	if (seq <= r->batch_end)
 		return "it repeats records of the batch before it";
+	r->counted = c->result.journal_records;
 	for (uint32_t i = 0; i < get32(h.records); i++, seq++) {
 		size_t n = record_decode(at, left, &record);
 
@@ -106,9 +110,47 @@ static const char *check_batch(struct check *c, struct ring *r)
 		return "something follows its last record";
 	if (record.more)
 		return "its last group has no end";
+	r->counted = c->result.journal_records - r->counted;
 	r->batch_end = seq - 1;
 	r->seq = MAX(r->seq, r->batch_end);
 	return NULL;
+}
+
+/* Keeps the checksums of data that the batch in r->batch has. */
+static int keep_sums(struct ring *r)
+{
+	struct disk_batch h;
+
+	memcpy(&h, r->batch, sizeof h);
+	free(r->sums);
+	r->nsums = get32(h.sums);
+	r->sums = malloc(r->nsums * sizeof *r->sums + 1);
+	if (!r->sums)
+		return fail(-ENOMEM, "out of memory");
+	memcpy(r->sums, r->batch + sizeof h + get32(h.payload), r->nsums * sizeof *r->sums);
+	return 0;
+}
+
+/* The last batch doesn't count if data that it names isn't there: a power cut leaves that, it is no damage. */
+static int check_last(struct check *c, const struct ring *r)
+{
+	CLEANUP_FREE uint8_t *data = aligned_alloc(PAGE_BYTES, c->g.block_bytes);
+
+	if (!data)
+		return fail(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < r->nsums && !(c->opt && c->opt->in_use); i++) {
+		uint64_t block = get64(r->sums[i].block);
+
+		if (block / c->g.zone_blocks < c->g.zones &&
+		    store_read(c->store, 0, block << c->g.block_shift, data, c->g.block_bytes) ==
+			    0 &&
+		    batch_sum(data, &c->g, block, c->super.uuid) == get64(r->sums[i].checksum))
+			continue;
+		c->result.journal_batches--;
+		c->result.journal_records -= r->counted;
+		break;
+	}
+	return 0;
 }
 
 /* Reads batches until none follows: a torn one is what a power cut leaves, no damage. */
@@ -123,7 +165,7 @@ static int scan_ring(struct check *c, struct ring *r)
 		if (got == 0 && offset != 0)
 			got = read_batch(c, r, offset = 0);
 		if (got <= 0 || is_past(c, r))
-			return MIN(got, 0);
+			return got < 0 ? got : check_last(c, r);
 		memcpy(&h, r->batch, sizeof h);
 		wrong = check_batch(c, r);
 		if (wrong) {
@@ -131,6 +173,8 @@ static int scan_ring(struct check *c, struct ring *r)
 				    "journal batch %" PRIu64 ": %s", r->number, wrong);
 			return 0;
 		}
+		if ((got = keep_sums(r)) < 0)
+			return got;
 		c->result.journal_batches++;
 		r->number++;
 		r->offset = (offset + get32(h.length)) % r->bytes;
@@ -216,6 +260,7 @@ int check_journal(struct check *c)
 	if (!err && c->result.damages == before && !(get32(c->super.flags) & SUPER_CLEAN) &&
 	    !(c->opt && c->opt->in_use))
 		err = look_beyond(c, &r);
+	free(r.sums);
 	free(r.batch);
 	return err;
 }

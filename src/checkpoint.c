@@ -160,6 +160,8 @@ static void release(struct engine *e, const struct cut *cut)
 	pthread_mutex_lock(&e->journal_lock);
 	metalock_exclusive(&e->lock);
 	journal_checkpointed(e->journal, cut->journal, cut->start);
+	if (journal_at(e->journal).batch == cut->start.batch)
+		young_committed(e);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	space_committed(e->space);
 	dying_committed(e);

@@ -137,8 +137,8 @@ struct cowbd_pool_info {
 	uint64_t virtual_bytes; /* sum of the volumes' sizes */
 	/* since open */
 	uint64_t faults, faults_no_copy, bytes_copied, in_place_writes, blocks_moved;
-	uint64_t map_pages_copied, commits, checkpoints, journal_bytes_written,
-		checkpoint_bytes_written;
+	uint64_t map_pages_copied, commits, short_commits, seals, checkpoints,
+		journal_bytes_written, checkpoint_bytes_written;
 	uint64_t blocks_reclaimed, replayed_journal, replayed_tail, zones_given_back;
 	uint64_t generation, records, durable_records;
 	uint64_t cache_bytes, cache_bound_bytes, dirty_pages;

@@ -7,6 +7,7 @@
  *	cut under the lock: records so far, zones of their data
  *	sync those zones and the callers' own           data is durable
  *	journal_write up to the cut                     records are durable
+ *	    (or both at once: young.h)
  *	space_durable                                   references may fall
  *	the callers' flushes are acknowledged
  *
@@ -177,6 +178,18 @@ static int need_zone(struct engine *e, bool meta)
 	return r == -ENOSPC ? 0 : r;
 }
 
+/* A further batch: what is young now is not any more. */
+static int seal(struct engine *e)
+{
+	uint64_t round;
+
+	pthread_mutex_lock(&e->commit_lock);
+	e->seal = true;
+	round = e->round + 1;
+	pthread_mutex_unlock(&e->commit_lock);
+	return engine_wait(e, round);
+}
+
 int engine_need(struct engine *e)
 {
 	struct need need = thread_need;
@@ -187,6 +200,7 @@ int engine_need(struct engine *e)
 	case NEED_DATA_ZONE: return need_zone(e, false);
 	case NEED_META_ZONE: return space_prepare_zone(e->space, true);
 	case NEED_COMMIT: return engine_commit(e, NULL);
+	case NEED_SEAL: return seal(e);
 	case NEED_CHECKPOINT: return e->relieve(e);
 	case NEED_RECLAIM: return e->reclaim(e);
 	case NEED_AGAIN: return 0;
@@ -264,20 +278,84 @@ void engine_drop_stock(struct engine *e)
 
 /* ---- group commit --------------------------------------------------------------------------- */
 
-static int write_records(struct engine *e, struct journal_cut cut)
+/* What a round has to make durable. */
+struct round {
+	struct journal_cut cut;
+	struct dirty *dirty; /* the callers' data, and what the records name */
+	bool records;
+	bool seal;      /* a batch is to be written in any case */
+	bool may;       /* go the short way */
+	uint64_t tag;   /* of the writes that ran at the cut */
+	bool short_way; /* was gone */
+};
+
+static void count_bytes(struct engine *e, uint64_t before)
 {
-	uint64_t before, after;
+	uint64_t after = journal_room(e->journal);
+
+	if (after < before)
+		STAT_ADD(e->stats.journal_bytes, before - after);
+}
+
+static int write_records(struct engine *e, const struct round *round)
+{
+	uint64_t before;
 	int r;
 
 	pthread_mutex_lock(&e->journal_lock);
 	before = journal_room(e->journal);
-	r = journal_write(e->journal, cut);
-	after = journal_room(e->journal);
+	r = round->records ? journal_write(e->journal, round->cut) : journal_seal(e->journal);
+	count_bytes(e, before);
 	pthread_mutex_unlock(&e->journal_lock);
-	if (r == 0 && after < before)
-		STAT_ADD(e->stats.journal_bytes, before - after);
+	if (r == 0 && !round->records)
+		STAT_ADD(e->stats.seals, 1);
 	if (r == -EAGAIN)
 		return e->checkpoint(e); /* its cut is after ours, and makes it durable */
+	return r;
+}
+
+/* Records first, then one sync for them and their data.  1, 0: it can't be done so, or an error. */
+static int go_short_way(struct engine *e, struct round *round)
+{
+	struct journal_sum sums[YOUNG_MAX];
+	uint64_t before;
+	unsigned n;
+	int r;
+
+	if (!young_sums(e, round->tag, sums, &n))
+		return 0;
+	/* a checkpoint's cut must not come between */
+	pthread_mutex_lock(&e->journal_lock);
+	before = journal_room(e->journal);
+	r = journal_write_ahead(e->journal, round->cut, sums, n);
+	if (r > 0) {
+		count_bytes(e, before);
+		r = MUTANT("ack-flush-early") ? 0 : engine_sync(e, round->dirty);
+		if (r == 0) {
+			journal_synced(e->journal);
+			r = 1;
+		}
+	}
+	pthread_mutex_unlock(&e->journal_lock);
+	return r;
+}
+
+/* Data first, then the records. */
+static int go_long_way(struct engine *e, struct round *round)
+{
+	int r = 0;
+
+	if (dirty_any(round->dirty) &&
+	    !MUTANT(round->records ? "journal-before-data" : "flush-without-sync"))
+		r = engine_sync(e, round->dirty);
+	if (r < 0) {
+		engine_fail(e, "syncing data failed");
+		return r;
+	}
+	if (round->records || round->seal)
+		r = write_records(e, round);
+	if (r < 0)
+		engine_fail(e, "writing the journal failed");
 	return r;
 }
 
@@ -323,54 +401,58 @@ unsigned engine_pressure_us(const struct engine *e)
 	return MAX(space_pressure_us(e->space), pages_pressure_us(e->pages));
 }
 
-static void let_fall(struct engine *e)
+static void let_fall(struct engine *e, const struct round *round)
 {
 	bool more;
 
 	metalock_exclusive(&e->lock);
 	dirty_clear(&e->syncing);
+	if (round->records || round->seal)
+		young_durable(e, round->short_way);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	more = space_settle(e->space);
 	metalock_drop(&e->lock);
 	settle_on(e, more);
 }
 
-/* One round: everything appended before it, and what dirty names. */
-static int run_round(struct engine *e, struct dirty *dirty)
+REQUIRES(metadata_lock) static void take_records(struct engine *e, struct round *round)
 {
-	struct journal_cut cut;
-	bool records;
+	round->cut = journal_cut(e->journal); /* [ENGINE-1] */
+	round->records = round->cut.seq > journal_durable_seq(e->journal);
+	round->seal &= e->young.written.n != 0;
+	if (!round->records)
+		return;
+	dirty_merge(round->dirty, &e->pending_dirty);
+	dirty_move(&e->syncing, &e->pending_dirty);
+	round->may = young_cut(e, &round->tag) && dirty_any(round->dirty);
+}
+
+/* One round: everything appended before it, and what dirty names. */
+static int run_round(struct engine *e, struct dirty *dirty, bool seal)
+{
+	struct round round = {.dirty = dirty, .seal = seal};
 	int r = engine_writable(e);
 
 	if (r < 0)
 		return r;
-	metalock_exclusive(&e->lock); /* [ENGINE-1] */
-	cut = journal_cut(e->journal);
-	records = cut.seq > journal_durable_seq(e->journal);
-	if (records) {
-		dirty_merge(dirty, &e->pending_dirty);
-		dirty_move(&e->syncing, &e->pending_dirty);
-	}
+	metalock_exclusive(&e->lock);
+	take_records(e, &round);
 	metalock_drop(&e->lock);
 	/* if nobody else's data would be waited for, the whole file is the shorter way */
 	if (dirty_any(dirty) && atomic_load(&e->dirty_volumes) == 0)
 		dirty->all = true;
 
-	if (dirty_any(dirty) && !MUTANT(records ? "journal-before-data" : "flush-without-sync"))
-		r = engine_sync(e, dirty);
-	if (r < 0) {
-		engine_fail(e, "syncing data failed");
+	if (round.may && (r = go_short_way(e, &round)) < 0) {
+		engine_fail(e, "writing the journal with data failed");
 		return r;
 	}
-	if (records) {
-		r = write_records(e, cut);
-		if (r < 0) {
-			engine_fail(e, "writing the journal failed");
-			return r;
-		}
-	}
+	round.short_way = r > 0;
+	if (!round.short_way && (r = go_long_way(e, &round)) < 0)
+		return r;
 	STAT_ADD(e->stats.commits, 1);
-	let_fall(e);
+	if (round.short_way)
+		STAT_ADD(e->stats.short_commits, 1);
+	let_fall(e, &round);
 	if (journal_room(e->journal) < journal_ring_bytes(e->journal) / 2 && e->wake)
 		e->wake(e);
 	return 0;
@@ -381,11 +463,13 @@ static void lead(struct engine *e)
 {
 	struct dirty dirty = {0};
 	uint64_t round = ++e->round;
+	bool seal = e->seal;
 
 	dirty_move(&dirty, &e->round_dirty);
+	e->seal = false;
 	e->leading = true;
 	pthread_mutex_unlock(&e->commit_lock);
-	if (run_round(e, &dirty) < 0)
+	if (run_round(e, &dirty, seal) < 0)
 		engine_fail(e, "a commit failed");
 	dirty_clear(&dirty);
 	pthread_mutex_lock(&e->commit_lock);

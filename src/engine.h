@@ -11,6 +11,7 @@
  *   range lock         data of a range of blocks of one volume      yes
  *   checkpoint         one checkpoint at a time                     yes
  *   journal_lock       journal_write, journal_checkpointed, the cut yes
+ *                      (young.h: and the sync of a batch with its data)
  *   lock (rwlock)      all metadata in memory: pages, counts, maps, no
  *                      catalog, order of records
  *   volume.dirty_lock  what a volume wrote since its last flush     no
@@ -41,6 +42,7 @@
 #include "pages.h"
 #include "space.h"
 #include "store.h"
+#include "young.h"
 
 #define STOCK_MAX 4096u
 
@@ -65,8 +67,8 @@ void dirty_clear(struct dirty *d);
 /* Since open.  Any thread, relaxed. */
 struct engine_stats {
 	_Atomic uint64_t faults, faults_no_copy, bytes_copied, in_place_writes, blocks_moved,
-		map_pages_copied, commits, checkpoints, journal_bytes, blocks_reclaimed,
-		replayed_journal, replayed_tail, zones_given_back;
+		map_pages_copied, commits, short_commits, seals, checkpoints, journal_bytes,
+		blocks_reclaimed, replayed_journal, replayed_tail, zones_given_back;
 };
 #define STAT_ADD(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
 
@@ -104,6 +106,8 @@ struct engine {
 	struct dirty round_dirty;       /* to be synced by the next round; under commit_lock */
 	struct dirty pending_dirty;     /* data named by pending records; under lock */
 	struct dirty syncing;           /* the same, taken by the round that runs; under lock */
+	struct young young;             /* under lock */
+	bool seal; /* the next round writes a batch, though there may be no records; under commit_lock */
 
 	bool called; /* the checkpointer was, since the last cut; under lock */
 

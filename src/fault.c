@@ -190,6 +190,7 @@ REQUIRES(metadata_lock) static int remap(struct fault *f)
 	if (o->map.entry != root)
 		catalog_put(p->cat, o);
 	dirty_add(&e->pending_dirty, block_zone(&e->geo, f->physical));
+	young_name(e, f->physical, f->n);
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
 	if (space_deltas(e->space) > deltas + LEAF_DELTAS) { /* it copied a page of the map */
 		f->pause_us = engine_pressure_us(e);

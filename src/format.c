@@ -154,6 +154,12 @@ struct le32 block_sum(const void *data, const struct geometry *g, uint64_t block
 	return put32((uint32_t)checksum(data, g->block_bytes, page_seed(PAGE_SUMS, uuid) + block));
 }
 
+uint64_t batch_sum(const void *data, const struct geometry *g, uint64_t block,
+		   const uint8_t uuid[16])
+{
+	return checksum(data, g->block_bytes, page_seed(PAGE_BATCH, uuid) + block);
+}
+
 static uint64_t own_offset(const struct disk_page *h)
 {
 	return get64(h->offset);

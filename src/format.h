@@ -208,7 +208,9 @@ struct disk_catalog_leaf {
 
 /* ---- superblock -------------------------------------------------------------- */
 
-#define FEATURES_INCOMPAT_KNOWN UINT64_C(0)
+/* The journal may have empty batches, and checksums of data in them.  Set while a session runs. */
+#define FEATURE_BATCH_SUMS UINT64_C(1)
+#define FEATURES_INCOMPAT_KNOWN FEATURE_BATCH_SUMS
 #define FEATURES_RO_COMPAT_KNOWN UINT64_C(0)
 
 enum super_flags {
@@ -253,7 +255,7 @@ struct disk_super {
 
 /* ---- journal and tail ---------------------------------------------------------- */
 
-struct disk_batch { /* a multiple of 4 KiB in the ring, records follow */
+struct disk_batch { /* a multiple of 4 KiB in the ring; records follow, then checksums of data */
 	struct le32 kind;
 	struct le32 length;   /* bytes, whole pages */
 	struct le64 checksum; /* of length bytes with this field zero */
@@ -262,7 +264,14 @@ struct disk_batch { /* a multiple of 4 KiB in the ring, records follow */
 	struct le64 first;    /* sequence of its first record */
 	struct le32 records;
 	struct le32 payload; /* bytes of records */
-	uint8_t reserved[16];
+	struct le32 sums;    /* number of checksums of data */
+	uint8_t reserved[12];
+};
+
+/* What a block that records of the batch map held when it was written. */
+struct disk_batch_sum {
+	struct le64 block;
+	struct le64 checksum; /* batch_sum */
 };
 
 enum record_type {
@@ -446,7 +455,11 @@ uint64_t page_seal(void *page, enum page_kind kind, const uint8_t uuid[16], uint
 int page_verify(const void *page, enum page_kind kind, const uint8_t uuid[16],
 		uint64_t offset) MUST_CHECK;
 
-/* Checksum of a block of data, as pages of checksums hold it. */
+/* Checksum of a block of data, as a batch of the journal has it. */
+uint64_t batch_sum(const void *data, const struct geometry *g, uint64_t block,
+		   const uint8_t uuid[16]);
+
+/* The same, as pages of checksums hold it. */
 struct le32 block_sum(const void *data, const struct geometry *g, uint64_t block,
 		      const uint8_t uuid[16]);
 

@@ -79,7 +79,12 @@ FIELD(disk_batch, previous, 24, 8);
 FIELD(disk_batch, first, 32, 8);
 FIELD(disk_batch, records, 40, 4);
 FIELD(disk_batch, payload, 44, 4);
-FIELD(disk_batch, reserved, 48, 16);
+FIELD(disk_batch, sums, 48, 4);
+FIELD(disk_batch, reserved, 52, 12);
+
+SIZE(disk_batch_sum, 16);
+FIELD(disk_batch_sum, block, 0, 8);
+FIELD(disk_batch_sum, checksum, 8, 8);
 
 SIZE(disk_record, 16);
 FIELD(disk_record, checksum, 0, 4);

@@ -39,6 +39,8 @@
 #define SCAN_BYTES (UINT64_C(1) << 20)  /* of one read */
 #define SPLIT_BYTES (UINT64_C(4) << 20) /* larger batches would only take more memory */
 #define KEPT_BYTES (UINT64_C(1) << 20)  /* of the batch buffer, between batches */
+#define AHEAD_BYTES                                                                                \
+	(UINT64_C(64) << 10) /* batches that are written before their data is durable are small */
 
 struct journal {
 	struct store *store;
@@ -60,6 +62,8 @@ struct journal {
 	uint64_t chain;  /* checksum of the last one */
 	uint8_t *batch;  /* buffer, batch_max bytes */
 	bool failed;
+	bool ahead; /* the last batch isn't durable yet: its records are those up to ahead_cut */
+	struct journal_cut ahead_cut;
 
 	atomic_flag tainted;
 };
@@ -83,12 +87,16 @@ static uint64_t read_relaxed(const _Atomic uint64_t *v)
 
 struct scan {
 	struct store *store;
+	const struct geometry *geo;
 	const uint8_t *uuid;
 	uint64_t ring_bytes;
 	uint64_t from_seq;
 	uint64_t used; /* bytes of the ring from the first batch on */
 	struct journal_position at;
 	uint64_t batch_end; /* seq of the last record of the last batch, 0 before the first */
+	struct disk_batch
+		*last; /* the last batch, if it has checksums: not visited yet, NULL: it has been */
+	struct journal_position last_at; /* where it belongs */
 	/* what is read: bytes [low, high) of the ring */
 	uint8_t *buf;
 	uint64_t buf_bytes, low, high;
@@ -179,19 +187,36 @@ static int batch_broken(const struct disk_batch *h, const char *what)
 	return fail(-EUCLEAN, "journal batch %" PRIu64 ": %s", get64(h->number), what);
 }
 
+static const struct disk_batch_sum *batch_sums(const struct disk_batch *h)
+{
+	return (const void *)((const uint8_t *)(h + 1) + get32(h->payload));
+}
+
+/* Are its checksums of blocks that there are? */
+static int batch_check_sums(const struct geometry *g, const struct disk_batch *h)
+{
+	const struct disk_batch_sum *sum = batch_sums(h);
+
+	for (uint32_t i = 0; i < get32(h->sums); i++)
+		if (get64(sum[i].block) / g->zone_blocks >= g->zones)
+			return batch_broken(h, "it names data beyond the pool");
+	return 0;
+}
+
 /* Checks all that a valid checksum leaves open. */
-static int batch_check(const struct disk_batch *h)
+static int batch_check(const struct geometry *g, const struct disk_batch *h)
 {
 	const uint8_t *payload = (const uint8_t *)(h + 1);
 	uint64_t room = get32(h->length) - sizeof *h, bytes = get32(h->payload), done = 0;
-	uint64_t first = get64(h->first), records = get32(h->records);
+	uint64_t first = get64(h->first), records = get32(h->records), used;
 	struct record r = {0};
 
-	if (!records || !first || first > UINT64_MAX - records)
+	used = bytes + get32(h->sums) * (uint64_t)sizeof(struct disk_batch_sum);
+	if (!first || first > UINT64_MAX - records)
 		return batch_broken(h, "numbers of its records");
-	if (bytes > room)
+	if (used > room)
 		return batch_broken(h, "its records are longer than it is");
-	if (!all_zero(h->reserved, sizeof h->reserved) || !all_zero(payload + bytes, room - bytes))
+	if (!all_zero(h->reserved, sizeof h->reserved) || !all_zero(payload + used, room - used))
 		return batch_broken(h, "reserved bytes are not zero");
 	for (uint64_t i = 0; i < records; i++) {
 		size_t n = record_decode(payload + done, bytes - done, &r);
@@ -206,7 +231,7 @@ static int batch_check(const struct disk_batch *h)
 		return batch_broken(h, "length of its records");
 	if (r.more)
 		return batch_broken(h, "its last group has no end");
-	return 0;
+	return batch_check_sums(g, h);
 }
 
 /* Does the batch go on where the one before it, or the checkpoint, ended?  A checkpoint can
@@ -259,9 +284,65 @@ static int scan_advance(struct scan *s, const struct disk_batch *h, uint64_t off
 	return 0;
 }
 
+/* The batch that was found is kept until it is known whether it is the last one. */
+static int keep_last(struct scan *s, const struct disk_batch *h, const struct journal_position *at)
+{
+	s->last = malloc(get32(h->length));
+	if (!s->last)
+		return fail(-ENOMEM, "out of memory");
+	memcpy(s->last, h, get32(h->length));
+	s->last_at = *at;
+	return 0;
+}
+
+static int visit_last(struct scan *s, record_visit visit, void *opaque)
+{
+	int err = s->last ? batch_visit(s, s->last, visit, opaque) : 0;
+
+	free(s->last);
+	s->last = NULL;
+	return err;
+}
+
+/* Does all data that the last batch names match?  1, 0, or an error. */
+static int last_matches(const struct scan *s)
+{
+	const struct disk_batch_sum *sum = batch_sums(s->last);
+	CLEANUP_FREE uint8_t *data = aligned_alloc(PAGE_BYTES, s->geo->block_bytes);
+
+	if (!data)
+		return fail(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < get32(s->last->sums) && !MUTANT("last-batch-unverified"); i++) {
+		uint64_t block = get64(sum[i].block);
+		int err = store_read(s->store, 0, block << s->geo->block_shift, data,
+				     s->geo->block_bytes);
+
+		if (err)
+			return err;
+		if (batch_sum(data, s->geo, block, s->uuid) != get64(sum[i].checksum))
+			return 0;
+	}
+	return 1;
+}
+
+/* No batch follows.  [JOURNAL-6] */
+static int scan_end(struct scan *s, record_visit visit, void *opaque)
+{
+	int r = s->last ? last_matches(s) : 1;
+
+	if (r > 0)
+		return visit_last(s, visit, opaque);
+	if (r == 0) {
+		s->at = s->last_at;
+		s->at.rejected = true;
+	}
+	return r;
+}
+
 static int scan_all(struct scan *s, record_visit visit, void *opaque)
 {
 	for (;;) {
+		struct journal_position before = s->at;
 		struct disk_batch *h;
 		uint64_t offset = s->at.offset;
 		int err = scan_at(s, offset, &h);
@@ -271,14 +352,17 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 			err = scan_at(s, offset, &h);
 		}
 		if (err || !h)
-			return err;
-		err = batch_check(h);
+			return err ? err : scan_end(s, visit, opaque);
+		err = visit_last(s, visit, opaque); /* [JOURNAL-3]: its data is there */
+		if (!err)
+			err = batch_check(s->geo, h);
 		if (!err)
 			err = batch_follows(s, h);
 		if (!err)
 			err = scan_advance(s, h, offset);
 		if (!err)
-			err = batch_visit(s, h, visit, opaque);
+			err = get32(h->sums) ? keep_last(s, h, &before)
+					     : batch_visit(s, h, visit, opaque);
 		if (err)
 			return err;
 	}
@@ -290,6 +374,7 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 {
 	struct scan scan = {
 		.store = s,
+		.geo = g,
 		.uuid = uuid,
 		.ring_bytes = ring_bytes_of(g),
 		.from_seq = from->seq,
@@ -305,7 +390,9 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
 	if (!scan.buf)
 		return fail(-ENOMEM, "out of memory");
+	scan.at.rejected = false;
 	err = scan_all(&scan, visit, opaque);
+	free(scan.last);
 	free(scan.buf);
 	if (err)
 		return err;
@@ -356,6 +443,7 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 {
 	struct scan scan = {
 		.store = s,
+		.geo = g,
 		.uuid = uuid,
 		.ring_bytes = ring_bytes_of(g),
 		.at = *end,
@@ -381,6 +469,7 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end)
 {
 	end->batch += ring_bytes_of(g) / PAGE_BYTES;
+	end->rejected = false;
 }
 
 /* ---- start and end -------------------------------------------------------------- */
@@ -565,6 +654,8 @@ struct span {
 	uint64_t end;
 	uint64_t seq;    /* of the last one */
 	uint64_t length; /* of the batch, bytes */
+	const struct journal_sum *sums;
+	unsigned nsums;
 };
 
 /* The next batch after what ends at offset pos with seq: all up to the cut if it isn't
@@ -576,7 +667,8 @@ static struct span next_span(const struct journal *j, uint64_t pos, uint64_t seq
 	uint64_t at = pos;
 
 	if (batch_bytes(cut.end - pos) <= j->split)
-		return (struct span){cut.end, cut.seq, batch_bytes(cut.end - pos)};
+		return (struct span){
+			.end = cut.end, .seq = cut.seq, .length = batch_bytes(cut.end - pos)};
 	while (at < cut.end) {
 		const struct disk_record *r =
 			(const void *)(j->tail.ring + at % j->tail.ring_bytes);
@@ -587,7 +679,7 @@ static struct span next_span(const struct journal *j, uint64_t pos, uint64_t seq
 			continue;
 		if (span.end > pos && batch_bytes(at - pos) > j->split)
 			break;
-		span = (struct span){at, seq, batch_bytes(at - pos)};
+		span = (struct span){.end = at, .seq = seq, .length = batch_bytes(at - pos)};
 	}
 	assert(span.end > pos); /* a cut is between groups */
 	return span;
@@ -629,7 +721,9 @@ static uint64_t batch_build(struct journal *j, const struct span *span)
 {
 	struct disk_batch *h = (struct disk_batch *)(void *)j->batch;
 	uint64_t pos = read_relaxed(&j->start), seq = read_relaxed(&j->durable_seq);
-	uint64_t payload = span->end - pos, sum;
+	uint64_t payload = span->end - pos,
+		 used = payload + span->nsums * sizeof(struct disk_batch_sum), sum;
+	struct disk_batch_sum *sums = (void *)((uint8_t *)(h + 1) + payload);
 
 	*h = (struct disk_batch){
 		.kind = put32(PAGE_BATCH),
@@ -639,24 +733,28 @@ static uint64_t batch_build(struct journal *j, const struct span *span)
 		.first = put64(seq + 1),
 		.records = put32((uint32_t)(span->seq - seq)),
 		.payload = put32((uint32_t)payload),
+		.sums = put32(span->nsums),
 	};
 	pending_copy(j, pos, (uint8_t *)(h + 1), payload);
-	memset((uint8_t *)(h + 1) + payload, 0, span->length - sizeof *h - payload);
+	for (unsigned i = 0; i < span->nsums; i++)
+		sums[i] = (struct disk_batch_sum){put64(span->sums[i].block),
+						  put64(span->sums[i].checksum)};
+	memset((uint8_t *)(h + 1) + used, 0, span->length - sizeof *h - used);
 	sum = checksum(h, span->length, page_seed(PAGE_BATCH, j->uuid));
 	h->checksum = put64(sum);
 	return sum;
 }
 
-/* Writes one batch, durably, before another may follow it [JOURNAL-3]. */
-static int batch_write(struct journal *j, const struct span *span)
+/* Writes one batch.  Another may follow it when it's durable [JOURNAL-3]. */
+static int batch_write(struct journal *j, const struct span *span, unsigned durable)
 {
 	uint64_t at = batch_place(j, read_relaxed(&j->ring_head), span->length);
 	uint64_t sum = batch_build(j, span);
 	int err;
 
+	assert(!j->ahead);
 	err = store_write(j->store,
-			  STORE_DIRECT | STORE_WRITE |
-				  (MUTANT("ack-flush-early") ? 0 : STORE_DURABLE),
+			  STORE_DIRECT | STORE_WRITE | (MUTANT("ack-flush-early") ? 0 : durable),
 			  ZONE_BYTES + at % j->ring_bytes, j->batch, span->length);
 	if (span->length > KEPT_BYTES)
 		(void)madvise(j->batch + KEPT_BYTES, j->batch_max - KEPT_BYTES, MADV_DONTNEED);
@@ -667,8 +765,55 @@ static int batch_write(struct journal *j, const struct span *span)
 	atomic_store_explicit(&j->ring_head, at + span->length, memory_order_relaxed);
 	j->number++;
 	j->chain = sum;
-	pending_retire(j, span->end, span->seq);
+	if (durable)
+		pending_retire(j, span->end, span->seq);
 	return 0;
+}
+
+/* Is there room in the ring for one batch?  [JOURNAL-4] */
+static bool has_room(const struct journal *j, uint64_t length)
+{
+	uint64_t end = batch_place(j, read_relaxed(&j->ring_head), length) + length;
+
+	return end - read_relaxed(&j->ring_start) <= j->ring_bytes - PAGE_BYTES;
+}
+
+int journal_write_ahead(struct journal *j, struct journal_cut cut, const struct journal_sum *sums,
+			unsigned n)
+{
+	uint64_t payload = cut.end - read_relaxed(&j->start);
+	struct span span = {cut.end, cut.seq,
+			    batch_bytes(payload + n * sizeof(struct disk_batch_sum)), sums, n};
+	int err;
+
+	if (j->failed || span.length > MIN(j->split, AHEAD_BYTES) || !has_room(j, span.length))
+		return 0;
+	err = batch_write(j, &span, 0);
+	if (err)
+		return err;
+	j->ahead = true;
+	j->ahead_cut = cut;
+	return 1;
+}
+
+void journal_synced(struct journal *j)
+{
+	assert(j->ahead);
+	j->ahead = false;
+	pending_retire(j, j->ahead_cut.end, j->ahead_cut.seq);
+}
+
+int journal_seal(struct journal *j)
+{
+	struct span span = {.end = read_relaxed(&j->start),
+			    .seq = read_relaxed(&j->durable_seq),
+			    .length = PAGE_BYTES};
+
+	if (j->failed)
+		return fail(-EROFS, "the journal is closed: a write to it failed before");
+	if (!has_room(j, PAGE_BYTES))
+		return fail(-EAGAIN, "the journal is full");
+	return batch_write(j, &span, STORE_DURABLE);
 }
 
 int journal_write(struct journal *j, struct journal_cut cut)
@@ -684,7 +829,7 @@ int journal_write(struct journal *j, struct journal_cut cut)
 		struct span span =
 			next_span(j, read_relaxed(&j->start), read_relaxed(&j->durable_seq), cut);
 
-		err = batch_write(j, &span);
+		err = batch_write(j, &span, STORE_DURABLE);
 	}
 	return err;
 }

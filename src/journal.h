@@ -18,9 +18,11 @@
  *   [JOURNAL-4] The ring from the committed checkpoint's start is never overwritten.
  *   [JOURNAL-5] The pending ring holds every record that is not durable; the tail's start
  *               moves only after the records before it are.
+ *   [JOURNAL-6] A batch with checksums of data is written before that data is durable, and counts only if the data
+ *               matches; but for the last one that is so, by [JOURNAL-3].  (young.h)
  *
  * Thread rule: journal_append, journal_cut and journal_seq under the owner's lock
- * (REQUIRES the engine's metadata lock held for writing); journal_write, journal_at and
+ * (REQUIRES the engine's metadata lock held for writing); journal_write and its kin, journal_at and
  * journal_checkpointed by one thread at a time (the owner's commit lock); the rest by any
  * thread, without a lock.
  */
@@ -36,6 +38,12 @@ struct journal_position {
 	uint64_t batch;  /* its number */
 	uint64_t chain;  /* checksum of the batch before it */
 	uint64_t seq;    /* of the last record before it */
+	bool rejected; /* where a scan ended: the batch there is whole, and the data that it names is not */
+};
+
+/* Data that a batch vouches for. */
+struct journal_sum {
+	uint64_t block, checksum; /* batch_sum */
 };
 
 struct journal;
@@ -45,7 +53,8 @@ typedef int (*record_visit)(void *opaque, const struct record *r);
 
 /* Reads the ring from *from (whose .seq is that of the last record the checkpoint
  * holds) and visits every record with a greater seq, up to the first batch
- * that isn't valid.  *ret_end: the position after the last valid batch.  -EUCLEAN if sequence
+ * that isn't valid.  *ret_end: the position after the last valid batch.  [JOURNAL-6]: the last one isn't valid if data that
+ * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond.  -EUCLEAN if sequence
  * numbers have a gap.  Batches are read whole; a batch's records are visited only when all of it is valid.
  * The visited seqs continue from->seq without a gap. */
 int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[16],
@@ -151,6 +160,17 @@ uint64_t journal_need(const struct journal *j, struct journal_cut cut);
  * An I/O error leaves it undefined what is durable: the caller turns read-only; from
  * then on -EROFS. */
 int journal_write(struct journal *j, struct journal_cut cut) MUST_CHECK;
+
+/* The same as one batch with n checksums of data, but not durable: when a sync that covers the data, and with it
+ * all direct writes, was called after this and has ended, journal_synced tells.  Nothing else may be written before.
+ * 1, 0 (nothing was written: it would not be one small batch, or there is no room), or an error as of journal_write. */
+int journal_write_ahead(struct journal *j, struct journal_cut cut, const struct journal_sum *sums,
+			unsigned n) MUST_CHECK;
+void journal_synced(struct journal *j);
+
+/* Writes an empty batch, durably: the data that the one before it names need not match from now on. -EAGAIN, errors: as
+ * journal_write. */
+int journal_seal(struct journal *j) MUST_CHECK;
 
 /* Where the next batch will go. Under the commit lock. */
 struct journal_position journal_at(const struct journal *j);

@@ -93,6 +93,8 @@ engine_sources = \
 	src/walk.c \
 	src/walk.h \
 	src/worker.c \
+	src/young.c \
+	src/young.h \
 	src/zones.c \
 	src/zones_claim.c \
 	src/zones_ends.c

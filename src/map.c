@@ -113,6 +113,7 @@ static void drop_page(struct engine *e, uint64_t entry, unsigned level, uint64_t
 
 REQUIRES(metadata_lock) static void drop_block(struct engine *e, uint64_t entry, uint64_t seq)
 {
+	young_fall(e, entry_number(entry));
 	space_fall(e->space, block_unit(&e->geo, entry_number(entry)), seq, !entry_shared(entry));
 }
 

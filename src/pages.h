@@ -52,11 +52,12 @@ struct page {
 /* What a call that returned -EAGAIN needs before it can go on. */
 enum need_kind {
 	NEED_NOTHING,
-	NEED_PAGE,       /* .page, .kind: pages_fill */
-	NEED_DATA_ZONE,  /* a zone allocated on the host: space_prepare_data */
-	NEED_META_ZONE,  /* a zeroed zone: space_prepare_meta */
-	NEED_GROUP,      /* .page: group to load */
-	NEED_COMMIT,     /* room in the pending ring */
+	NEED_PAGE,      /* .page, .kind: pages_fill */
+	NEED_DATA_ZONE, /* a zone allocated on the host: space_prepare_data */
+	NEED_META_ZONE, /* a zeroed zone: space_prepare_meta */
+	NEED_GROUP,     /* .page: group to load */
+	NEED_COMMIT,    /* room in the pending ring */
+	NEED_SEAL, /* blocks that aren't young any more: a batch after the one that names them */
 	NEED_CHECKPOINT, /* fewer dirty pages or deltas */
 	NEED_RECLAIM,    /* room in the dying list */
 	NEED_AGAIN,      /* nothing: what was looked at before may not be what it was */

@@ -201,6 +201,8 @@ static int finish(struct cowbd_pool *p)
 		return r;
 	next = e->super;
 	next.flags = put32(SUPER_CLEAN);
+	next.incompat =
+		put64(get64(next.incompat) & ~FEATURE_BATCH_SUMS); /* the journal is empty */
 	return super_commit(p, &next);
 }
 
@@ -350,6 +352,8 @@ static void fill_stats(const struct engine *e, struct cowbd_pool_info *i)
 	i->blocks_moved = s->blocks_moved;
 	i->map_pages_copied = s->map_pages_copied;
 	i->commits = s->commits;
+	i->short_commits = s->short_commits;
+	i->seals = s->seals;
 	i->checkpoints = s->checkpoints;
 	i->journal_bytes_written = s->journal_bytes;
 	i->checkpoint_bytes_written = pages_written(e->pages);

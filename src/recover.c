@@ -29,6 +29,14 @@
 
 #define SETTLE_EVERY 1024u
 
+static struct journal_position journal_of(const struct disk_super *s)
+{
+	return (struct journal_position){.offset = get64(s->journal_offset),
+					 .batch = get64(s->journal_batch),
+					 .chain = get64(s->journal_chain),
+					 .seq = get64(s->cut)};
+}
+
 struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
@@ -380,9 +388,7 @@ int recover(struct cowbd_pool *p)
 
 	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
 		return r;
-	at = (struct journal_position){get64(e->super.journal_offset),
-				       get64(e->super.journal_batch), get64(e->super.journal_chain),
-				       get64(e->super.cut)};
+	at = journal_of(&e->super);
 	x.last = at.seq;
 	if (!p->was_clean) {
 		x.ahead = malloc(AHEAD_MAX * sizeof *x.ahead);
@@ -409,7 +415,8 @@ int recover(struct cowbd_pool *p)
 	}
 	free(x.zones);
 	free(x.ahead);
-	if (x.torn)
+	/* nor may a batch whose data was not there count later, when the same data may be there again */
+	if (x.torn || at.rejected)
 		journal_skip_beyond(&e->geo, &at);
 	p->recovered = at;
 	p->recovered.seq = x.last;
@@ -439,8 +446,7 @@ static int choose_tail(struct cowbd_pool *p, const char *session, char *buf, siz
 static int new_journal(struct cowbd_pool *p, struct disk_super *next)
 {
 	/* the ring from the committed checkpoint on is needed until the next one (rule 5) */
-	struct journal_position start = {get64(next->journal_offset), get64(next->journal_batch),
-					 get64(next->journal_chain), get64(next->cut)};
+	struct journal_position start = journal_of(next);
 	struct journal_options opt = {0};
 	char session[37], path[sizeof next->tail_path];
 	uint64_t dev, ino;
@@ -501,10 +507,12 @@ int recover_begin_session(struct cowbd_pool *p)
 	if (r < 0)
 		return r;
 	next.flags = put32(0); /* neither clean nor tainted */
+	next.incompat = put64(get64(next.incompat) | FEATURE_BATCH_SUMS);
 	memcpy(next.slot, e->super.slot, sizeof next.slot);
 	e->super = next;
 	space_set_journal(e->space, e->journal);
 	e->pending_dirty.all = replayed; /* nobody noted what the tail's records name */
+	e->young.long_way = replayed;
 	space_set_hold(e->space, &e->hold);
 	/* [RECOVER-2]: without replayed records the superblock alone begins the session */
 	r = replayed && !MUTANT("session-before-checkpoint") ? checkpoint_run(e)

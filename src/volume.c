@@ -122,6 +122,8 @@ static int find_segments(struct engine *e, const struct object *o, uint64_t offs
 			return r;
 		if (owned && !x.owned)
 			break;
+		if (owned && young_any(e, x.physical, x.n)) /* [YOUNG-1] */
+			return need_more(NEED_SEAL);
 		uint64_t bytes = MIN((x.n << shift) - in_block, end - at);
 
 		add_segment(seg, ret_n, x.physical ? (x.physical << shift) + in_block : 0, bytes);
@@ -539,6 +541,8 @@ void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
 		return;
 	pthread_mutex_lock(&v->dirty_lock);
 	cleaned(v);
+	if (dirty_any(&v->dirty))
+		young_long_way(e);
 	if (!MUTANT("snapshot-without-data"))
 		dirty_move(&e->pending_dirty, &v->dirty);
 	dirty_clear(&v->dirty);

@@ -31,7 +31,8 @@ unit_tests = \
 	tests/unit/test_store_file \
 	tests/unit/test_store_sim \
 	tests/unit/test_tail \
-	tests/unit/test_volume
+	tests/unit/test_volume \
+	tests/unit/test_young
 
 model_tests = \
 	tests/model/test_model \
@@ -347,7 +348,8 @@ tests_crash_explore_SOURCES = \
 	tests/crash/inflight.c \
 	tests/crash/mutants.c \
 	tests/crash/sequences.c \
-	tests/crash/sequences.h
+	tests/crash/sequences.h \
+	tests/crash/young.c
 tests_crash_explore_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_crash_explore_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 

@@ -585,7 +585,8 @@ static int killed_before_a_flush(struct run *r)
 	TRY(do_write(r, a, 1, 3 * r->per, 0));
 	TRY(do_create(r, 5 * r->per, COWBD_NO_WAIT));
 	TRY(do_remove(r, s, COWBD_NO_WAIT));
-	r->die = (struct die){.kinds = IN_SYNC};
+	/* or with the batch and its data on the way to the disk */
+	r->die = (struct die){.kinds = variant_of(r) ? IN_SYNC : IN_WRITE | IN_SYNC};
 	look_from_here(r);
 	return do_flush(r, a);
 }
@@ -896,7 +897,7 @@ const struct directed directed_scripts[] = {
 	{"replay-without-a-free-zone", 16384, 16, 4, 0, replay_without_a_free_zone, NULL},
 	{"killed-with-a-journal-write-in-flight", 8192, 14, 3, 1,
 	 killed_with_a_journal_write_in_flight, checkpoint_again},
-	{"killed-before-a-flush", 8192, 14, 1, 1, killed_before_a_flush, checkpoint_again},
+	{"killed-before-a-flush", 8192, 14, 2, 1, killed_before_a_flush, checkpoint_again},
 	{"let-go-in-the-tail", 8192, 14, 3, 1, let_go_in_the_tail, all_write_in_place},
 	{"pages-change-before-they-are-written", 4096, 30, 2, 0,
 	 pages_change_before_they_are_written, NULL},
@@ -909,6 +910,11 @@ const struct directed directed_scripts[] = {
 	{"grown-and-cut", 8192, 12, 2, 0, grown_and_cut, NULL},
 	{"scattered-and-moved", 4096, 30, 4, 0, scattered_and_moved, NULL},
 	{"scrubbed-and-cut", 8192, 24, 1, 0, scrubbed_and_cut, NULL},
+	{"young-and-written-in-place", 8192, 14, 3, 0, young_and_written_in_place, NULL},
+	{"flushed-inside-a-write-in-place", 8192, 14, 2, 0, flushed_inside_a_write_in_place, NULL},
+	{"snapshot-of-what-was-written-in-place", 8192, 14, 1, 0,
+	 snapshot_of_what_was_written_in_place, NULL},
+	{"named-and-fallen-in-one-batch", 16384, 16, 2, 0, named_and_fallen_in_one_batch, NULL},
 	{NULL, 0, 0, 0, 0, NULL, NULL},
 };
 

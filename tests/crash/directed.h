@@ -24,6 +24,12 @@ void look_from_here(struct run *r);
 
 extern const struct directed directed_scripts[], directed_threads[]; /* the end has no name */
 
+/* young.c */
+int young_and_written_in_place(struct run *r);
+int flushed_inside_a_write_in_place(struct run *r);
+int snapshot_of_what_was_written_in_place(struct run *r);
+int named_and_fallen_in_one_batch(struct run *r);
+
 /* By name, or NULL. */
 const struct directed *directed_find(const char *name);
 

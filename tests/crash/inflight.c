@@ -97,7 +97,7 @@ static int snapshot_of_a_write_in_flight(struct run *r)
 	if ((err = do_create(r, 4 * r->per, 0)) < 0)
 		return err;
 	a = r->ph->oracle.subject[0];
-	if ((err = do_write(r, a, 0, 4 * r->per, COWBD_FUA)) < 0)
+	if ((err = do_write(r, a, 0, 4 * r->per, COWBD_FUA)) < 0 || (err = do_checkpoint(r)) < 0)
 		return err;
 	r->inside = (struct inside){.kinds = IN_WRITE, .body = snapshot_meanwhile};
 	err = do_write(r, a, 2, 3, 0);
@@ -140,7 +140,7 @@ static int fault_behind_a_write_in_place(struct run *r)
 	if ((err = do_create(r, 4 * r->per, 0)) < 0)
 		return err;
 	a = r->ph->oracle.subject[0];
-	if ((err = do_write(r, a, 0, 4 * r->per, COWBD_FUA)) < 0)
+	if ((err = do_write(r, a, 0, 4 * r->per, COWBD_FUA)) < 0 || (err = do_checkpoint(r)) < 0)
 		return err;
 	if ((err = cowbd_client_open(r->p, "v1000", false, "writer", &writer.client)) < 0)
 		return err;

@@ -405,7 +405,7 @@ START_TEST(what_can_not_be_checked_says_why)
 
 	write_image();
 	newer = im.super;
-	newer.incompat = put64(1);
+	newer.incompat = put64(FEATURES_INCOMPAT_KNOWN + 1);
 	(void)page_seal(&newer, PAGE_SUPER, uuid, 0, GENERATION);
 	write_at(0, &newer, sizeof newer);
 	ck_assert_int_eq(look(), -EOPNOTSUPP);

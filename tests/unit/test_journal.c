@@ -656,7 +656,7 @@ static void break_batch(struct disk_batch *h, unsigned how)
 	case 6: h->first = put64(0); break;
 	case 7: h->first = put64(2); break;
 	case 8: h->first = put64(UINT64_MAX - 1); break;
-	case 9: h->reserved[15] = 1; break;
+	case 9: h->reserved[11] = 1; break;
 	case 10: ((uint8_t *)h)[get32(h->length) - 1] = 1; break;
 	case 11: last->seq = put64(77); break; /* its own checksum is wrong now */
 	case 12:
@@ -671,6 +671,7 @@ static void break_batch(struct disk_batch *h, unsigned how)
 		r.seq = 2;
 		record_encode(&r, last);
 		break;
+	case 15: h->sums = put32(UINT32_MAX); break;
 	}
 	batch_seal(h);
 }
@@ -831,7 +832,7 @@ static Suite *journal_suite(void)
 	tcase_add_test(c, a_scan_that_begins_outside_the_ring_is_damage);
 	tcase_add_test(c, lengths_on_disk_are_not_trusted);
 	tcase_add_test(c, a_batch_of_more_than_half_the_ring_is_not_accepted);
-	tcase_add_loop_test(c, a_batch_that_breaks_a_rule_under_a_right_checksum_is_damage, 0, 15);
+	tcase_add_loop_test(c, a_batch_that_breaks_a_rule_under_a_right_checksum_is_damage, 0, 16);
 	tcase_add_test(c, a_scan_reads_in_large_pieces);
 	tcase_add_test(c, a_read_error_ahead_of_the_journal_does_no_harm_and_one_in_it_is_reported);
 	tcase_add_test(c, after_a_failed_write_records_stay_and_no_other_write_is_tried);
