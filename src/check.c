@@ -396,19 +396,36 @@ static void check_group_sums(struct check *c, uint64_t group, const struct disk_
 			    get16(d->meta_zones));
 }
 
-/* Asks for the pages of zones of a group from there on, as many as are read at once. */
+/* Asks for the pages of zones of a group from there on, as many as are read at once; and for the summary of the group
+ * behind it, which is wanted when these are. */
 static void ask_for_zones(struct check *c, uint64_t group, const struct disk_summary *s,
-			  unsigned from)
+			  unsigned from, const struct disk_group *next)
 {
 	unsigned end = MIN(from + AHEAD_PAGES, MIN(group_zone_count(&c->g, group), ZONE_TWINS));
 
 	check_ahead_begin(c);
 	for (unsigned i = from; i < end; i++)
 		(void)check_ahead_add(c, summary_page(&c->g, group) + i, s->slot[i]);
+	if (next)
+		(void)check_ahead_add(c, summary_page(&c->g, group + 1), next->slot);
 	check_ahead_run(c);
 }
 
-static int load_group(struct check *c, uint64_t group, const struct disk_group *d, uint64_t at)
+/* A group ends: nobody waits for the first pages of the next one, which follows at once. */
+static void ask_for_next(struct check *c, uint64_t group, const struct disk_group *d)
+{
+	struct disk_summary *s = check_buffer(c, 3);
+
+	if (c->repair || !slot_written(d->slot) ||
+	    check_read_page(c, summary_page(&c->g, group), d->slot, PAGE_SUMMARY, s) < 0)
+		return; /* it is told when it is that group's turn */
+	ask_for_zones(c, group, s, 1, NULL);
+	c->asked = group;
+}
+
+/* next: of the group behind it, NULL: there is none, or it is named elsewhere. */
+static int load_group(struct check *c, uint64_t group, const struct disk_group *d,
+		      const struct disk_group *next, uint64_t at)
 {
 	struct disk_summary *s = check_buffer(c, 1);
 	struct group *gr = &c->group[group];
@@ -437,10 +454,12 @@ static int load_group(struct check *c, uint64_t group, const struct disk_group *
 	for (unsigned i = 1; i < ZONE_TWINS; i++) {
 		int err;
 
-		if (i == 1)
-			ask_for_zones(c, group, s, i);
-		if (i % AHEAD_PAGES == 1)
-			ask_for_zones(c, group, s, i + AHEAD_PAGES);
+		if (i == 1 && (c->asked != group || group == 0))
+			ask_for_zones(c, group, s, i, NULL);
+		if (i % AHEAD_PAGES == 1 && i + AHEAD_PAGES < ZONE_TWINS)
+			ask_for_zones(c, group, s, i + AHEAD_PAGES, next);
+		else if (i % AHEAD_PAGES == 1 && next)
+			ask_for_next(c, group + 1, next);
 		if (i >= zones) {
 			if (slot_written(s->slot[i]))
 				check_found(c, COWBD_DAMAGE, get64(s->h.offset),
@@ -494,7 +513,8 @@ static int load_groups_page(struct check *c, uint64_t first)
 					    first + i, c->g.groups);
 			continue;
 		}
-		err = load_group(c, first + i, &p->group[i], get64(p->h.offset));
+		err = load_group(c, first + i, &p->group[i],
+				 i + 1 < n ? &p->group[i + 1] : NULL, get64(p->h.offset));
 		if (err < 0)
 			return err;
 	}
