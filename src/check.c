@@ -513,8 +513,8 @@ static int load_groups_page(struct check *c, uint64_t first)
 					    first + i, c->g.groups);
 			continue;
 		}
-		err = load_group(c, first + i, &p->group[i],
-				 i + 1 < n ? &p->group[i + 1] : NULL, get64(p->h.offset));
+		err = load_group(c, first + i, &p->group[i], i + 1 < n ? &p->group[i + 1] : NULL,
+				 get64(p->h.offset));
 		if (err < 0)
 			return err;
 	}

@@ -131,8 +131,9 @@ struct check {
 			    while others read ahead, under cache.lock */
 	bool caching;            /* pages of metadata are read zone by zone, and kept */
 	uint64_t meta_zones,
-		wanted;          /* zones of metadata; of their pages, those that the walk wants */
-	uint64_t asked; /* group whose first pages of zones were asked for by the one before it; 0: none */
+		wanted; /* zones of metadata; of their pages, those that the walk wants */
+	uint64_t
+		asked; /* group whose first pages of zones were asked for by the one before it; 0: none */
 	uint64_t data_zones;     /* of the pool */
 	uint64_t counted, later; /* of them: in this pass; not yet */
 	bool quiet;              /* what is read was read and reported before */

@@ -24,6 +24,7 @@ struct ring {
 	struct disk_batch_sum *sums; /* [nsums] of the last batch */
 	uint32_t nsums;
 	uint64_t counted; /* of its records */
+	bool begun;       /* the header of the batch after it is there */
 };
 
 /* Reads len bytes of the ring into r->batch: true, or false (reported). */
@@ -62,8 +63,10 @@ static int read_batch(struct check *c, struct ring *r, uint64_t offset)
 		return 0;
 	sum = h.checksum;
 	memset(r->batch + offsetof(struct disk_batch, checksum), 0, sizeof sum);
-	if (checksum(r->batch, length, page_seed(PAGE_BATCH, c->super.uuid)) != get64(sum))
+	if (checksum(r->batch, length, page_seed(PAGE_BATCH, c->super.uuid)) != get64(sum)) {
+		r->begun = true;
 		return 0;
+	}
 	r->chain = get64(sum);
 	return 1;
 }
@@ -77,12 +80,30 @@ static bool is_past(const struct check *c, const struct ring *r)
 	return c->opt && c->opt->in_use && get64(h.first) > r->seq + 1;
 }
 
+/* What is wrong with the checksums of data that the batch in r->batch has, or NULL. */
+static const char *check_sums_named(const struct check *c, const struct ring *r)
+{
+	struct disk_batch_sum sum;
+	struct disk_batch h;
+
+	memcpy(&h, r->batch, sizeof h);
+	if (get32(h.sums) > BATCH_SUMS_MAX)
+		return "it has too many checksums of data";
+	for (uint32_t i = 0; i < get32(h.sums); i++) {
+		memcpy(&sum, r->batch + sizeof h + get32(h.payload) + i * sizeof sum, sizeof sum);
+		if (get64(sum.block) / c->g.zone_blocks >= c->g.zones)
+			return "it names data beyond the pool";
+	}
+	return NULL;
+}
+
 /* The records of the batch in r->batch: what is wrong with them, or NULL. */
 static const char *check_batch(struct check *c, struct ring *r)
 {
 	const uint8_t *at = r->batch + sizeof(struct disk_batch);
 	struct disk_batch h;
 	struct record record = {0};
+	const char *wrong;
 	uint64_t left, seq;
 
 	memcpy(&h, r->batch, sizeof h);
@@ -94,6 +115,9 @@ static const char *check_batch(struct check *c, struct ring *r)
 		return "records before it are missing";
 	if (seq <= r->batch_end)
 		return "it repeats records of the batch before it";
+	wrong = check_sums_named(c, r);
+	if (wrong)
+		return wrong;
 	r->counted = c->result.journal_records;
 	for (uint32_t i = 0; i < get32(h.records); i++, seq++) {
 		size_t n = record_decode(at, left, &record);
@@ -138,11 +162,10 @@ static int check_last(struct check *c, const struct ring *r)
 
 	if (!data)
 		return fail(-ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < r->nsums && !(c->opt && c->opt->in_use); i++) {
+	for (uint32_t i = 0; i < r->nsums && !r->begun && !(c->opt && c->opt->in_use); i++) {
 		uint64_t block = get64(r->sums[i].block);
 
-		if (block / c->g.zone_blocks < c->g.zones &&
-		    store_read(c->store, 0, block << c->g.block_shift, data, c->g.block_bytes) ==
+		if (store_read(c->store, 0, block << c->g.block_shift, data, c->g.block_bytes) ==
 			    0 &&
 		    batch_sum(data, &c->g, block, c->super.uuid) == get64(r->sums[i].checksum))
 			continue;

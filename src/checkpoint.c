@@ -40,6 +40,7 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	e->called = false;
 	cut->journal = journal_cut(e->journal);
 	cut->start = journal_at(e->journal);
+	young_cut_off(e);
 	pages_cut(e->pages);
 	space_cut(e->space);
 	dying_at_cut(e);
@@ -53,6 +54,10 @@ static void take_cut(struct cowbd_pool *p, struct cut *cut)
 	e->super.journal_chain = put64(cut->start.chain);
 	dirty_merge(&cut->data, &e->pending_dirty);
 	dirty_merge(&cut->data, &e->syncing);
+	/* a snapshot's record may be before the cut, and what its volume wrote in place with a flush that has not begun */
+	pthread_mutex_lock(&e->commit_lock);
+	dirty_merge(&cut->data, &e->round_dirty);
+	pthread_mutex_unlock(&e->commit_lock);
 	cut->zones = e->geo.zones;
 	cut->generation = get64(e->super.h.generation) + 1;
 	e->super.h.generation = put64(cut->generation);

@@ -15,6 +15,8 @@
  *   [ENGINE-1] A round's cut is taken after the round has begun; so whoever asked before gets
  *              all of its records into it.
  *   [ENGINE-2] Data is marked dirty before the write is acknowledged, and after its I/O has ended.
+ *   [ENGINE-3] What a flush has joined with is synced by the round that runs at a cut after that, or by an earlier one; a checkpoint
+ *              syncs it as well.
  *
  * Failure: a failed sync or journal write leaves unknown what is durable; the pool
  * turns read-only, and everybody who waits hears it.
@@ -281,7 +283,7 @@ void engine_drop_stock(struct engine *e)
 /* What a round has to make durable. */
 struct round {
 	struct journal_cut cut;
-	struct dirty *dirty; /* the callers' data, and what the records name */
+	struct dirty dirty; /* the callers' data, and what the records name */
 	bool records;
 	bool seal;      /* a batch is to be written in any case */
 	bool may;       /* go the short way */
@@ -330,7 +332,7 @@ static int go_short_way(struct engine *e, struct round *round)
 	r = journal_write_ahead(e->journal, round->cut, sums, n);
 	if (r > 0) {
 		count_bytes(e, before);
-		r = MUTANT("ack-flush-early") ? 0 : engine_sync(e, round->dirty);
+		r = MUTANT("ack-flush-early") ? 0 : engine_sync(e, &round->dirty);
 		if (r == 0) {
 			journal_synced(e->journal);
 			r = 1;
@@ -345,9 +347,9 @@ static int go_long_way(struct engine *e, struct round *round)
 {
 	int r = 0;
 
-	if (dirty_any(round->dirty) &&
+	if (dirty_any(&round->dirty) &&
 	    !MUTANT(round->records ? "journal-before-data" : "flush-without-sync"))
-		r = engine_sync(e, round->dirty);
+		r = engine_sync(e, &round->dirty);
 	if (r < 0) {
 		engine_fail(e, "syncing data failed");
 		return r;
@@ -415,22 +417,40 @@ static void let_fall(struct engine *e, const struct round *round)
 	settle_on(e, more);
 }
 
+/* What is dirty is taken with the records: a flush joins, then its volume's snapshot is recorded [ENGINE-3]. */
 REQUIRES(metadata_lock) static void take_records(struct engine *e, struct round *round)
 {
+	pthread_mutex_lock(&e->commit_lock);
+	dirty_move(&round->dirty, &e->round_dirty);
+	pthread_mutex_unlock(&e->commit_lock);
+	dirty_merge(&e->syncing, &round->dirty);
 	round->cut = journal_cut(e->journal); /* [ENGINE-1] */
 	round->records = round->cut.seq > journal_durable_seq(e->journal);
 	round->seal &= e->young.written.n != 0;
 	if (!round->records)
 		return;
-	dirty_merge(round->dirty, &e->pending_dirty);
+	dirty_merge(&round->dirty, &e->pending_dirty);
 	dirty_move(&e->syncing, &e->pending_dirty);
-	round->may = young_cut(e, &round->tag) && dirty_any(round->dirty);
+	round->may = young_cut(e, &round->tag) && dirty_any(&round->dirty);
 }
 
-/* One round: everything appended before it, and what dirty names. */
-static int run_round(struct engine *e, struct dirty *dirty, bool seal)
+/* Makes durable what was taken. */
+static int commit_round(struct engine *e, struct round *round)
 {
-	struct round round = {.dirty = dirty, .seal = seal};
+	int r = round->may ? go_short_way(e, round) : 0;
+
+	if (r < 0) {
+		engine_fail(e, "writing the journal with data failed");
+		return r;
+	}
+	round->short_way = r > 0;
+	return round->short_way ? 0 : go_long_way(e, round);
+}
+
+/* One round: everything appended before it, and what is dirty. */
+static int run_round(struct engine *e, bool seal)
+{
+	struct round round = {.seal = seal};
 	int r = engine_writable(e);
 
 	if (r < 0)
@@ -439,15 +459,11 @@ static int run_round(struct engine *e, struct dirty *dirty, bool seal)
 	take_records(e, &round);
 	metalock_drop(&e->lock);
 	/* if nobody else's data would be waited for, the whole file is the shorter way */
-	if (dirty_any(dirty) && atomic_load(&e->dirty_volumes) == 0)
-		dirty->all = true;
-
-	if (round.may && (r = go_short_way(e, &round)) < 0) {
-		engine_fail(e, "writing the journal with data failed");
-		return r;
-	}
-	round.short_way = r > 0;
-	if (!round.short_way && (r = go_long_way(e, &round)) < 0)
+	if (dirty_any(&round.dirty) && atomic_load(&e->dirty_volumes) == 0)
+		round.dirty.all = true;
+	r = commit_round(e, &round);
+	dirty_clear(&round.dirty);
+	if (r < 0)
 		return r;
 	STAT_ADD(e->stats.commits, 1);
 	if (round.short_way)
@@ -461,17 +477,14 @@ static int run_round(struct engine *e, struct dirty *dirty, bool seal)
 /* Leads a round.  commit_lock held, let go meanwhile. */
 static void lead(struct engine *e)
 {
-	struct dirty dirty = {0};
 	uint64_t round = ++e->round;
 	bool seal = e->seal;
 
-	dirty_move(&dirty, &e->round_dirty);
 	e->seal = false;
 	e->leading = true;
 	pthread_mutex_unlock(&e->commit_lock);
-	if (run_round(e, &dirty, seal) < 0)
+	if (run_round(e, seal) < 0)
 		engine_fail(e, "a commit failed");
-	dirty_clear(&dirty);
 	pthread_mutex_lock(&e->commit_lock);
 	e->leading = false;
 	e->done = round;

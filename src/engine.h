@@ -105,8 +105,8 @@ struct engine {
 	_Atomic unsigned dirty_volumes; /* that wrote something since their last flush */
 	struct dirty round_dirty;       /* to be synced by the next round; under commit_lock */
 	struct dirty pending_dirty;     /* data named by pending records; under lock */
-	struct dirty syncing;           /* the same, taken by the round that runs; under lock */
-	struct young young;             /* under lock */
+	struct dirty syncing; /* and the callers' data, taken by the round that runs; under lock */
+	struct young young;   /* under lock */
 	bool seal; /* the next round writes a batch, though there may be no records; under commit_lock */
 
 	bool called; /* the checkpointer was, since the last cut; under lock */

@@ -268,6 +268,8 @@ struct disk_batch { /* a multiple of 4 KiB in the ring; records follow, then che
 	uint8_t reserved[12];
 };
 
+#define BATCH_SUMS_MAX 1024u
+
 /* What a block that records of the batch map held when it was written. */
 struct disk_batch_sum {
 	struct le64 block;

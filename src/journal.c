@@ -31,6 +31,7 @@
 #include "journal.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "tail.h"
@@ -97,6 +98,8 @@ struct scan {
 	struct disk_batch
 		*last; /* the last batch, if it has checksums: not visited yet, NULL: it has been */
 	struct journal_position last_at; /* where it belongs */
+	unsigned flags;
+	bool begun; /* the batch after it was being written */
 	/* what is read: bytes [low, high) of the ring */
 	uint8_t *buf;
 	uint64_t buf_bytes, low, high;
@@ -174,6 +177,8 @@ static int scan_at(struct scan *s, uint64_t offset, struct disk_batch **ret_batc
 	h->checksum = stored;
 	if (sum == get64(stored))
 		*ret_batch = h;
+	else
+		s->begun = true;
 	return 0;
 }
 
@@ -197,6 +202,8 @@ static int batch_check_sums(const struct geometry *g, const struct disk_batch *h
 {
 	const struct disk_batch_sum *sum = batch_sums(h);
 
+	if (get32(h->sums) > BATCH_SUMS_MAX)
+		return batch_broken(h, "number of its checksums");
 	for (uint32_t i = 0; i < get32(h->sums); i++)
 		if (get64(sum[i].block) / g->zone_blocks >= g->zones)
 			return batch_broken(h, "it names data beyond the pool");
@@ -304,6 +311,18 @@ static int visit_last(struct scan *s, record_visit visit, void *opaque)
 	return err;
 }
 
+static int unreadable(void)
+{
+	char why[200];
+
+	snprintf(why, sizeof why, "%s", error_message());
+	return fail(-EIO,
+		    "data that the journal's last batch names can't be read (%s): go on without "
+		    "that commit with "
+		    "`serve --after-error`",
+		    why);
+}
+
 /* Does all data that the last batch names match?  1, 0, or an error. */
 static int last_matches(const struct scan *s)
 {
@@ -317,18 +336,35 @@ static int last_matches(const struct scan *s)
 		int err = store_read(s->store, 0, block << s->geo->block_shift, data,
 				     s->geo->block_bytes);
 
-		if (err)
+		if (err == -ENOMEM)
 			return err;
+		if (err && s->flags & JOURNAL_GIVE_UP_UNREADABLE)
+			return 0;
+		if (err)
+			return unreadable();
 		if (batch_sum(data, s->geo, block, s->uuid) != get64(sum[i].checksum))
 			return 0;
 	}
 	return 1;
 }
 
-/* No batch follows.  [JOURNAL-6] */
+/* Was a batch written after the last one that is right?  Its header, in one sector, tells, though the rest be torn or damaged; or
+ * one after that. */
+static int was_followed(const struct scan *s)
+{
+	uint64_t number = 0;
+	int err = s->begun ? 0 : journal_beyond(s->store, s->geo, s->uuid, &s->at, &number);
+
+	return err ? err : s->begun || number;
+}
+
+/* No batch follows.  [JOURNAL-6]; what was followed is durable, with its data [JOURNAL-3]. */
 static int scan_end(struct scan *s, record_visit visit, void *opaque)
 {
-	int r = s->last ? last_matches(s) : 1;
+	int r = s->last && !s->begun ? last_matches(s) : 1;
+
+	if (r == 0)
+		r = was_followed(s);
 
 	if (r > 0)
 		return visit_last(s, visit, opaque);
@@ -369,8 +405,8 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 }
 
 int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[16],
-		 const struct journal_position *from, record_visit visit, void *opaque,
-		 struct journal_position *ret_end)
+		 const struct journal_position *from, unsigned flags, record_visit visit,
+		 void *opaque, struct journal_position *ret_end)
 {
 	struct scan scan = {
 		.store = s,
@@ -378,6 +414,7 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 		.uuid = uuid,
 		.ring_bytes = ring_bytes_of(g),
 		.from_seq = from->seq,
+		.flags = flags,
 		.at = *from,
 		.buf_bytes = SCAN_BYTES,
 	};
@@ -781,11 +818,13 @@ static bool has_room(const struct journal *j, uint64_t length)
 int journal_write_ahead(struct journal *j, struct journal_cut cut, const struct journal_sum *sums,
 			unsigned n)
 {
-	uint64_t payload = cut.end - read_relaxed(&j->start);
+	uint64_t start = read_relaxed(&j->start), payload = cut.end - start;
 	struct span span = {cut.end, cut.seq,
 			    batch_bytes(payload + n * sizeof(struct disk_batch_sum)), sums, n};
 	int err;
 
+	if (cut.end <= start) /* a checkpoint came between */
+		return 0;
 	if (j->failed || span.length > MIN(j->split, AHEAD_BYTES) || !has_room(j, span.length))
 		return 0;
 	err = batch_write(j, &span, 0);

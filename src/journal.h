@@ -51,15 +51,18 @@ struct journal;
 /* Called for each record in order; a negative return ends the scan with it. */
 typedef int (*record_visit)(void *opaque, const struct record *r);
 
+enum { JOURNAL_GIVE_UP_UNREADABLE = 1 };
+
 /* Reads the ring from *from (whose .seq is that of the last record the checkpoint
  * holds) and visits every record with a greater seq, up to the first batch
  * that isn't valid.  *ret_end: the position after the last valid batch.  [JOURNAL-6]: the last one isn't valid if data that
- * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond.  -EUCLEAN if sequence
+ * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond.  Data that can't be
+ * read is an error (-EIO), or with flags JOURNAL_GIVE_UP_UNREADABLE doesn't match.  -EUCLEAN if sequence
  * numbers have a gap.  Batches are read whole; a batch's records are visited only when all of it is valid.
  * The visited seqs continue from->seq without a gap. */
 int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[16],
-		 const struct journal_position *from, record_visit visit, void *opaque,
-		 struct journal_position *ret_end) MUST_CHECK;
+		 const struct journal_position *from, unsigned flags, record_visit visit,
+		 void *opaque, struct journal_position *ret_end) MUST_CHECK;
 
 /* A scan has ended at *end.  *ret_number: of a whole batch that was written after the one that belongs there, 0: there
  * is none.  By [JOURNAL-3] the one that belongs there was durable then, so it was damaged since: a cut of the power leaves no such thing.

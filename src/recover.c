@@ -148,13 +148,19 @@ static int apply(void *opaque, const struct record *r)
 	return x->nahead < AHEAD_MAX ? 0 : apply_ahead(x);
 }
 
+static unsigned scan_flags(const struct cowbd_pool *p)
+{
+	return p->flags & COWBD_OPEN_AFTER_ERROR ? JOURNAL_GIVE_UP_UNREADABLE : 0;
+}
+
 /* First pass over the journal; the tail's follows, and only then is anything applied. */
 static int scan_journal(struct replay *x, const struct journal_position *from,
 			struct journal_position *ret_end)
 {
 	struct cowbd_pool *p = x->p;
 
-	return journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, from, set_aside, x, ret_end);
+	return journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, from, scan_flags(p), set_aside,
+			    x, ret_end);
 }
 
 static int replay_journal(struct replay *x, struct journal_position *at)
@@ -168,7 +174,8 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
 	}
-	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, apply, x, &end);
+	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, scan_flags(p), apply, x,
+			 &end);
 	if (r < 0 || (r = apply_ahead(x)) < 0)
 		return r;
 	settle_all(&p->e, x->last);
@@ -396,6 +403,10 @@ int recover(struct cowbd_pool *p)
 			return fail(-ENOMEM, "no memory to replay the journal");
 		pages_unbounded(e->pages, true);
 		r = scan_journal(&x, &at, &end);
+		if (r == 0 && end.rejected)
+			add_note(p, "the last commit was cut short: its data is not all there, and "
+				    "what it "
+				    "recorded is given up");
 		if (r == 0)
 			r = look_beyond(&x, &end);
 		if (r == 0 && !x.torn) /* else the tail doesn't follow */

@@ -541,8 +541,7 @@ void volume_hand_over(struct engine *e, struct object *o, uint64_t seq)
 		return;
 	pthread_mutex_lock(&v->dirty_lock);
 	cleaned(v);
-	if (dirty_any(&v->dirty))
-		young_long_way(e);
+	young_long_way(e); /* it may have been dirty, and a flush have taken that already */
 	if (!MUTANT("snapshot-without-data"))
 		dirty_move(&e->pending_dirty, &v->dirty);
 	dirty_clear(&v->dirty);

@@ -41,6 +41,12 @@ bool young_any(const struct engine *e, uint64_t first, uint64_t n)
 	       !MUTANT("young-in-place");
 }
 
+void young_cut_off(struct engine *e)
+{
+	if (e->young.named.n && !MUTANT("named-before-checkpoint"))
+		e->young.long_way = true;
+}
+
 bool young_cut(struct engine *e, uint64_t *ret_tag)
 {
 	struct young *y = &e->young;

@@ -15,6 +15,7 @@
  *   [YOUNG-1] A young block isn't written in place.  Who wants to gets a further batch written first (NEED_SEAL).
  *   [YOUNG-2] Blocks are young before their checksums are taken, and every write that looked the map up before has ended.
  *   [YOUNG-3] The short way is gone only if the records need no other data than these blocks, and name all of them still.
+ *             A checkpoint may have made them durable, and their blocks free, before a batch has them: the long way.
  *   [YOUNG-4] No young block is allocated anew: its reference falls by a record that is durable in a later batch, or in a
  *             checkpoint whose journal begins behind.
  *
@@ -60,6 +61,9 @@ void young_fall(struct engine *e, uint64_t block) REQUIRES(metadata_lock);
 
 /* Is one of n blocks from first on young?  Lock shared. */
 bool young_any(const struct engine *e, uint64_t first, uint64_t n) REQUIRES_SHARED(metadata_lock);
+
+/* A checkpoint's cut: it may make records durable that have named blocks, which no batch must vouch for then. */
+void young_cut_off(struct engine *e) REQUIRES(metadata_lock);
 
 /* A round cuts the pending records: what they name is young from now on.  May it go the short way? */
 bool young_cut(struct engine *e, uint64_t *ret_tag) REQUIRES(metadata_lock);

@@ -915,6 +915,7 @@ const struct directed directed_scripts[] = {
 	{"snapshot-of-what-was-written-in-place", 8192, 14, 1, 0,
 	 snapshot_of_what_was_written_in_place, NULL},
 	{"named-and-fallen-in-one-batch", 16384, 16, 2, 0, named_and_fallen_in_one_batch, NULL},
+	{"named-before-a-checkpoint", 16384, 16, 2, 0, named_before_a_checkpoint, NULL},
 	{NULL, 0, 0, 0, 0, NULL, NULL},
 };
 

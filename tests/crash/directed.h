@@ -29,6 +29,7 @@ int young_and_written_in_place(struct run *r);
 int flushed_inside_a_write_in_place(struct run *r);
 int snapshot_of_what_was_written_in_place(struct run *r);
 int named_and_fallen_in_one_batch(struct run *r);
+int named_before_a_checkpoint(struct run *r);
 
 /* By name, or NULL. */
 const struct directed *directed_find(const char *name);

@@ -25,6 +25,7 @@ static const struct mutant_rule {
 	{"grown-before-durable", "grown-and-cut", 1},
 	{"last-batch-unverified", "young-and-written-in-place", 1},
 	{"journal-before-data", "clones-fault-on-a-shared-page", 1},
+	{"named-before-checkpoint", "named-before-a-checkpoint", 1},
 	{"newest-slot-wins", "checkpoint-cut-short", 1},
 	{"no-block-lock", "fault-behind-a-write-in-place", 1},
 	{"no-tail", "killed-before-a-flush", 1},

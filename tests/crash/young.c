@@ -113,3 +113,31 @@ int named_and_fallen_in_one_batch(struct run *r)
 	}
 	return variant_of(r) ? do_flush(r, d) : 0;
 }
+
+/* Blocks that were named are durable, and free, by checkpoints alone: the next batch must not vouch for them. */
+int named_before_a_checkpoint(struct run *r)
+{
+	struct subject *a, *d;
+
+	TRY(begin_with(r, 16));
+	a = volume(r, 0);
+	TRY(do_create(r, FILL * r->per, 0));
+	d = volume(r, 1);
+	TRY(do_checkpoint(r));
+	TRY(do_write(r, d, 0, r->per, 0));
+	TRY(do_unmap(r, d, 0, FILL * r->per, true, 0));
+	TRY(do_checkpoint(r));
+	for (unsigned i = 0; i < 4; i++)
+		TRY(do_reclaim(r));
+	TRY(do_checkpoint(r));
+	look_from_here(r);
+	TRY(do_unmap(r, a, 0, r->per, true, 0));
+	TRY(do_write(r, a, 0, r->per, 0));
+	TRY(do_flush(r, a));
+	for (unsigned k = 0; k < 2; k++) { /* until the pool is full */
+		TRY(do_create(r, FILL * r->per, COWBD_NO_WAIT));
+		for (unsigned at = 0; at < FILL; at += 2)
+			TRY(do_write(r, volume(r, 2 + k), at * r->per, 2 * r->per, 0));
+	}
+	return variant_of(r) ? do_flush(r, d) : 0;
+}

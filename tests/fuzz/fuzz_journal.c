@@ -70,7 +70,7 @@ static void go_on(struct store *s, const struct geometry *g, const struct journa
 	for (unsigned i = 0; i < 3; i++)
 		(void)journal_append(j, &r);
 	if (journal_write(j, journal_cut(j)) == 0) { /* else the ring is full */
-		FUZZ_HOLDS(journal_scan(s, g, uuid, from, visit, &after, &found) == 0);
+		FUZZ_HOLDS(journal_scan(s, g, uuid, from, 0, visit, &after, &found) == 0);
 		FUZZ_HOLDS(after.n == before->n + 3 && found.batch == end->batch + 1);
 	}
 	journal_free(j, false);
@@ -92,8 +92,8 @@ static void judge_journal(const uint8_t *data, size_t len)
 
 	struct seen seen = {.last = from.seq}, twice = seen;
 
-	if (journal_scan(s, &g, uuid, &from, visit, &seen, &end) == 0) {
-		FUZZ_HOLDS(journal_scan(s, &g, uuid, &from, visit, &twice, &again) == 0);
+	if (journal_scan(s, &g, uuid, &from, 0, visit, &seen, &end) == 0) {
+		FUZZ_HOLDS(journal_scan(s, &g, uuid, &from, 0, visit, &twice, &again) == 0);
 		FUZZ_HOLDS(seen.n == twice.n && seen.sum == twice.sum && end.seq == again.seq);
 		FUZZ_HOLDS(end.offset < JOURNAL_ZONES * ZONE_BYTES);
 		go_on(s, &g, &from, &end, &seen);

@@ -77,7 +77,7 @@ static inline struct journal_position scan_up_to(struct bench *b, uint64_t last)
 	struct visited v = {0};
 
 	ck_assert_int_eq(
-		journal_scan(b->store, &geometry, test_uuid, &b->from, visit_nth, &v, &end), 0);
+		journal_scan(b->store, &geometry, test_uuid, &b->from, 0, visit_nth, &v, &end), 0);
 	ck_assert_uint_eq(v.n, last - b->from.seq);
 	ck_assert(!v.open);
 	if (v.n)
@@ -99,7 +99,7 @@ static inline int scan_error(struct bench *b)
 {
 	struct journal_position end = {.offset = 1};
 	struct visited v = {0};
-	int err = journal_scan(b->store, &geometry, test_uuid, &b->from, visit_nth, &v, &end);
+	int err = journal_scan(b->store, &geometry, test_uuid, &b->from, 0, visit_nth, &v, &end);
 
 	ck_assert_uint_eq(end.offset, 1); /* untouched */
 	return err;

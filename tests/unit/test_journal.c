@@ -344,7 +344,8 @@ START_TEST(a_batch_of_another_pool_is_not_accepted)
 	bench_init(&b, PENDING_BYTES);
 	append_group(b.journal, 2);
 	write_all(&b);
-	ck_assert_int_eq(journal_scan(b.store, &geometry, other, &b.from, visit_nth, &v, &end), 0);
+	ck_assert_int_eq(journal_scan(b.store, &geometry, other, &b.from, 0, visit_nth, &v, &end),
+			 0);
 	ck_assert_uint_eq(v.n, 0);
 	bench_fini(&b);
 }
@@ -432,7 +433,7 @@ START_TEST(a_damaged_batch_that_is_not_the_last_is_told_from_a_torn_one)
 			page[100] ^= 1;
 			ring_write(&b, at[i].offset, page, PAGE_BYTES);
 			v = (struct visited){0};
-			ck_assert_int_eq(journal_scan(b.store, &geometry, test_uuid, &b.from,
+			ck_assert_int_eq(journal_scan(b.store, &geometry, test_uuid, &b.from, 0,
 						      visit_nth, &v, &end),
 					 0);
 			ck_assert_uint_eq(end.batch, at[i].batch);
@@ -564,7 +565,8 @@ START_TEST(a_scan_ends_with_the_visitors_error)
 	bench_init(&b, PENDING_BYTES);
 	append_group(b.journal, 5);
 	write_all(&b);
-	ck_assert_int_eq(journal_scan(b.store, &geometry, test_uuid, &b.from, visit_nth, &v, &end),
+	ck_assert_int_eq(journal_scan(b.store, &geometry, test_uuid, &b.from, 0, visit_nth, &v,
+				      &end),
 			 -ECANCELED);
 	ck_assert_uint_eq(v.n, 3);
 	bench_fini(&b);

@@ -4,6 +4,10 @@
  */
 #include "pool_testing.h"
 
+#include <pthread.h>
+
+#include "volume.h"
+
 #define BLOCK 4096u
 
 static struct cowbd_pool *p;
@@ -215,7 +219,271 @@ START_TEST(a_write_that_runs_makes_it_the_long_way)
 }
 END_TEST
 
-/* An older cowbd refuses the pool then, and takes one that was closed: the product test of it is format_doc. */
+/* ---- a call of the store in which something else happens -------------------------------- */
+
+static const struct store_ops *real;
+static struct store_ops hooked;
+static void (*inside_read)(void), (*inside_sync)(void);
+static uint64_t bad_block; /* can't be read; 0: none */
+
+static void once(void (**what)(void))
+{
+	void (*does)(void) = __atomic_exchange_n(what, NULL, __ATOMIC_ACQ_REL);
+
+	if (does)
+		does();
+}
+
+static int hooked_submit(struct store *s, struct store_io *ios, unsigned n)
+{
+	if (!(ios[0].flags & (STORE_WRITE | STORE_DIRECT))) {
+		once(&inside_read);
+		if (bad_block && n == 1 && ios[0].offset == bad_block * BLOCK)
+			return ios[0].result = fail(-EIO, "a bad sector");
+	}
+	return real->submit(s, ios, n);
+}
+
+static int hooked_sync(struct store *s, const struct store_range *ranges, unsigned n)
+{
+	once(&inside_sync);
+	return real->sync(s, ranges, n);
+}
+
+static void hook(struct store *s)
+{
+	real = s->ops;
+	hooked = *real;
+	hooked.submit = hooked_submit;
+	hooked.sync = hooked_sync;
+	s->ops = &hooked;
+}
+
+static void checkpoint_meanwhile(void)
+{
+	write_fill(v, 5 * BLOCK, BLOCK, 3);
+	ck_assert_ok(checkpoint_run(&p->e));
+}
+
+/* Between the cut of a round and its batch a checkpoint makes all of it durable. */
+START_TEST(a_checkpoint_overtakes_the_round)
+{
+	struct cowbd_pool *copy;
+
+	hook(p->e.store);
+	write_fill(v, 0, BLOCK, 2);
+	inside_read = checkpoint_meanwhile;
+	flush(false);
+	ck_assert_ptr_null(inside_read);
+	p->e.store->ops = real;
+	copy = open_copy(p->e.store);
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 2));
+	ck_assert(object_holds(copy, "v", 5 * BLOCK, BLOCK, 3));
+	check_and_close(copy);
+}
+END_TEST
+
+/* [YOUNG-3] What was named before a checkpoint may be free after the next one, and no batch has had it. */
+START_TEST(what_a_checkpoint_made_durable_is_not_vouched_for_any_more)
+{
+	struct cowbd_client *d = make_volume(p, "d", 16 * MIB), *w = make_volume(p, "w", 64 * MIB);
+	CLEANUP_FREE uint8_t *buf = calloc(1, MIB);
+	struct cowbd_pool *copy;
+	int r;
+
+	ck_assert_ok(cowbd_checkpoint(p));
+	write_fill(d, 0, BLOCK, 2);
+	ck_assert_ok(cowbd_trim(d, 16 * MIB, 0, 0)); /* the whole map goes, not block by block */
+	ck_assert_ok(checkpoint_run(&p->e));
+	while ((r = reclaim_some(p)) > 0)
+		;
+	ck_assert_int_eq(r, 0);
+	ck_assert_ok(checkpoint_run(&p->e));
+	engine_settle(&p->e);
+	write_fill(v, 0, BLOCK, 7);
+	ck_assert_ok(cowbd_flush(v));
+	for (uint64_t at = 0; (r = cowbd_write(w, buf, MIB, at, 0)) == 0; at += MIB)
+		;
+	ck_assert_int_eq(r, -ENOSPC);
+	copy = open_copy(p->e.store);
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 7));
+	check_and_close(copy);
+	cowbd_client_close(w);
+	cowbd_client_close(d);
+}
+END_TEST
+
+static pthread_t flusher;
+
+static void *flush_v(void *opaque)
+{
+	(void)opaque;
+	ck_assert_ok(cowbd_flush(v));
+	return NULL;
+}
+
+static bool has_joined(void)
+{
+	bool has;
+
+	pthread_mutex_lock(&p->e.commit_lock);
+	has = dirty_any(&p->e.round_dirty);
+	pthread_mutex_unlock(&p->e.commit_lock);
+	return has;
+}
+
+static void flush_joins_then_snapshot(void)
+{
+	const char *name = "v@t";
+	uint64_t round = p->e.round;
+
+	pthread_create(&flusher, NULL, flush_v, NULL);
+	while (!has_joined()) /* the next round */
+		usleep(1000);
+	ck_assert_uint_eq(p->e.round, round);
+	ck_assert_ok(cowbd_snapshot(p, &name, 1, COWBD_LABEL_NONE, COWBD_NO_WAIT));
+}
+
+static void snapshot_then_checkpoint(void)
+{
+	ck_assert_ok(cowbd_snapshot(p, &(const char *){"v@t"}, 1, COWBD_LABEL_NONE, COWBD_NO_WAIT));
+	ck_assert_ok(checkpoint_run(&p->e));
+}
+
+/* Each image that a cut of the power leaves, of all but one of what was not synced: with v@t only if it has what was written
+ * before. */
+static void assert_snapshot_is_whole(struct store *s, size_t from)
+{
+	size_t events, unsynced[64];
+
+	(void)store_sim_events(s, &events);
+	for (size_t upto = from; upto <= events; upto++) {
+		size_t n = store_sim_unsynced(s, upto, unsynced, ARRAY_SIZE(unsynced));
+
+		for (size_t k = 0; k < n; k++) {
+			struct cowbd_pool *cut;
+			struct store *image;
+
+			ck_assert_ok(store_sim_replay(s, upto, &unsynced[k], 1, NULL, &image));
+			cut = open_pool(image, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL);
+			ck_assert(!exists(cut, "v@t") || object_holds(cut, "v@t", 0, BLOCK, 7));
+			throw_away(cut);
+		}
+	}
+}
+
+/* [ENGINE-3] A flush has taken what the volume wrote in place, and waits (2: syncs it); a snapshot is recorded; then (1, 2) a checkpoint
+ * comes. */
+START_TEST(a_snapshot_has_what_a_flush_that_waits_has_taken)
+{
+	struct sim_options sim = {.data_align = 1, .record = true};
+	struct cowbd_init_options init = {.block_bytes = BLOCK, .journal_bytes = 8 * MIB};
+	struct cowbd_client *w;
+	struct store *s;
+	size_t from;
+
+	teardown();
+	ck_assert_ok(store_sim_new(64 * MIB, &sim, &s));
+	ck_assert_ok(mkfs_store(s, "test", &init));
+	p = open_pool(s, COWBD_OPEN_NO_TAIL);
+	v = make_volume(p, "v", 16 * MIB);
+	w = make_volume(p, "w", 16 * MIB);
+	write_fill(v, 0, BLOCK, 1);
+	ck_assert_ok(cowbd_flush(v));
+	ck_assert_ok(cowbd_checkpoint(p));
+	hook(s);
+	write_fill(v, 0, BLOCK, 7); /* in place */
+	if (_i == 0)
+		write_fill(w, 0, BLOCK, 3);
+	(void)store_sim_events(s, &from);
+	if (_i == 2) {
+		inside_sync = snapshot_then_checkpoint;
+		ck_assert_ok(cowbd_flush(v));
+		ck_assert_ptr_null(inside_sync);
+	} else if (_i == 1) {
+		struct object *o = catalog_by_name(p->cat, NULL, "v");
+
+		(void)engine_join(&p->e, &o->io->dirty);
+		ck_assert_ok(cowbd_snapshot(p, &(const char *){"v@t"}, 1, COWBD_LABEL_NONE,
+					    COWBD_NO_WAIT));
+		ck_assert_ok(checkpoint_run(&p->e));
+	} else {
+		inside_sync = flush_joins_then_snapshot;
+		ck_assert_ok(cowbd_flush(w));
+		ck_assert_ptr_null(inside_sync);
+		pthread_join(flusher, NULL);
+	}
+	s->ops = real;
+	assert_snapshot_is_whole(s, from);
+	cowbd_client_close(w);
+}
+END_TEST
+
+static struct store *flushed_and_killed(uint64_t *ret_block, struct journal_position *ret_end)
+{
+	struct store *s;
+
+	write_fill(v, 0, BLOCK, 7);
+	flush(true);
+	*ret_block = physical(0);
+	*ret_end = journal_at(p->e.journal);
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	return s;
+}
+
+/* It is refused with a word about what to do, and that helps. */
+START_TEST(data_of_the_last_batch_that_cannot_be_read_is_given_up_on_request)
+{
+	struct cowbd_open_options opt = {.flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL,
+					 .cache_bytes = MIB,
+					 .run_dir = test_run_dir()};
+	struct journal_position end;
+	struct cowbd_pool *copy;
+	uint64_t block;
+	struct store *s = flushed_and_killed(&block, &end);
+
+	bad_block = block;
+	hook(s);
+	ck_assert_error(pool_open_store(s, "test", &opt, &copy), -EIO);
+	ck_assert_ptr_nonnull(strstr(cowbd_error(), "--after-error"));
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	hook(s);
+	copy = open_pool(s, opt.flags | COWBD_OPEN_AFTER_ERROR);
+	s->ops = real;
+	bad_block = 0;
+	ck_assert_ptr_nonnull(strstr(info(copy).note, "cut short"));
+	check_and_close(copy);
+}
+END_TEST
+
+/* [JOURNAL-3] A header, in its one sector, says that the batch before it was durable with its data, whatever became of the
+ * rest; so does a batch behind a damaged one, where opening after an error goes back to. */
+START_TEST(a_damaged_batch_does_not_take_the_one_before_it_along)
+{
+	_Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES];
+	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
+	struct journal_position end;
+	struct cowbd_pool *copy;
+	uint64_t block;
+	struct store *s = flushed_and_killed(&block, &end);
+
+	store_close(s);
+	write_fill(v, 0, BLOCK, 8); /* a seal */
+	if (_i) {
+		write_fill(v, 10 * BLOCK, BLOCK, 8);
+		flush(true);
+	}
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	ck_assert_ok(store_read(s, STORE_DIRECT, ZONE_BYTES + end.offset, page, sizeof page));
+	page[_i ? 0 : PAGE_BYTES - 1] ^= 1;
+	ck_assert_ok(store_write(s, STORE_DIRECT, ZONE_BYTES + end.offset, page, sizeof page));
+	copy = open_pool(s, flags | (_i ? COWBD_OPEN_AFTER_ERROR : 0));
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 8));
+	check_and_close(copy);
+}
+END_TEST
+
+/* An older cowbd refuses the pool then, and takes one that was closed. */
 START_TEST(the_feature_is_there_while_a_session_runs)
 {
 	struct disk_super super;
@@ -241,6 +509,11 @@ int main(void)
 	tcase_add_test(t, a_block_that_has_fallen_goes_the_long_way);
 	tcase_add_test(t, a_write_that_runs_makes_it_the_long_way);
 	tcase_add_test(t, the_feature_is_there_while_a_session_runs);
+	tcase_add_test(t, a_checkpoint_overtakes_the_round);
+	tcase_add_test(t, what_a_checkpoint_made_durable_is_not_vouched_for_any_more);
+	tcase_add_loop_test(t, a_snapshot_has_what_a_flush_that_waits_has_taken, 0, 3);
+	tcase_add_test(t, data_of_the_last_batch_that_cannot_be_read_is_given_up_on_request);
+	tcase_add_loop_test(t, a_damaged_batch_does_not_take_the_one_before_it_along, 0, 2);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
