@@ -465,8 +465,7 @@ static int dump_journal(struct dump *d)
 					   .batch = get64(d->super.journal_batch),
 					   .chain = get64(d->super.journal_chain),
 					   .seq = get64(d->super.cut)};
-	int err = journal_scan(d->store, &d->g, d->super.uuid, &at, JOURNAL_GIVE_UP_UNREADABLE,
-			       dump_record, d, &end);
+	int err = journal_scan(d->store, &d->g, d->super.uuid, &at, 0, dump_record, d, &end);
 
 	return err == -EBADMSG || err == -EUCLEAN ? emit_error(d, "record", 0, ZONE_BYTES) : err;
 }

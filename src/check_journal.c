@@ -162,11 +162,18 @@ static int check_last(struct check *c, const struct ring *r)
 
 	if (!data)
 		return fail(-ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < r->nsums && !r->begun && !(c->opt && c->opt->in_use); i++) {
+	if (r->begun || r->counted == 0 || (c->opt && c->opt->in_use))
+		return 0;
+	for (uint32_t i = 0; i < r->nsums; i++) {
 		uint64_t block = get64(r->sums[i].block);
+		int err =
+			store_read(c->store, 0, block << c->g.block_shift, data, c->g.block_bytes);
 
-		if (store_read(c->store, 0, block << c->g.block_shift, data, c->g.block_bytes) ==
-			    0 &&
+		if (err)
+			check_found(c, COWBD_NOTE, block << c->g.block_shift,
+				    "data that the journal's last batch names can't be read: %s",
+				    error_message());
+		if (!err &&
 		    batch_sum(data, &c->g, block, c->super.uuid) == get64(r->sums[i].checksum))
 			continue;
 		c->result.journal_batches--;
@@ -183,7 +190,10 @@ static int scan_ring(struct check *c, struct ring *r)
 		uint64_t offset = r->offset;
 		struct disk_batch h;
 		const char *wrong;
-		int got = read_batch(c, r, offset);
+		int got;
+
+		r->begun = false;
+		got = read_batch(c, r, offset);
 
 		if (got == 0 && offset != 0)
 			got = read_batch(c, r, offset = 0);

@@ -26,6 +26,7 @@
 #include <stdio.h>
 
 #define WRITE_BACK_ZONES 256u
+#define SHORT_WAY_ZONES 16u
 #define DIRTY_FIRST 16u
 #define DIRTY_MAX 4096u /* zones: 16 GiB of data */
 
@@ -431,7 +432,9 @@ REQUIRES(metadata_lock) static void take_records(struct engine *e, struct round 
 		return;
 	dirty_merge(&round->dirty, &e->pending_dirty);
 	dirty_move(&e->syncing, &e->pending_dirty);
-	round->may = young_cut(e, &round->tag) && dirty_any(&round->dirty);
+	/* a sync under journal_lock keeps checkpoints out: not of much */
+	round->may = young_cut(e, &round->tag) && dirty_any(&round->dirty) && !round->dirty.all &&
+		     round->dirty.n <= SHORT_WAY_ZONES;
 }
 
 /* Makes durable what was taken. */

@@ -269,6 +269,7 @@ struct disk_batch { /* a multiple of 4 KiB in the ring; records follow, then che
 };
 
 #define BATCH_SUMS_MAX 1024u
+#define BATCH_SUMS_BYTES (UINT32_C(64) << 10) /* of a batch with checksums, at most */
 
 /* What a block that records of the batch map held when it was written. */
 struct disk_batch_sum {

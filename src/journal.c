@@ -31,7 +31,7 @@
 #include "journal.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
+
 #include <sys/mman.h>
 
 #include "tail.h"
@@ -40,8 +40,6 @@
 #define SCAN_BYTES (UINT64_C(1) << 20)  /* of one read */
 #define SPLIT_BYTES (UINT64_C(4) << 20) /* larger batches would only take more memory */
 #define KEPT_BYTES (UINT64_C(1) << 20)  /* of the batch buffer, between batches */
-#define AHEAD_BYTES                                                                                \
-	(UINT64_C(64) << 10) /* batches that are written before their data is durable are small */
 
 struct journal {
 	struct store *store;
@@ -202,7 +200,8 @@ static int batch_check_sums(const struct geometry *g, const struct disk_batch *h
 {
 	const struct disk_batch_sum *sum = batch_sums(h);
 
-	if (get32(h->sums) > BATCH_SUMS_MAX)
+	if (get32(h->sums) > BATCH_SUMS_MAX ||
+	    (get32(h->sums) && get32(h->length) > BATCH_SUMS_BYTES))
 		return batch_broken(h, "number of its checksums");
 	for (uint32_t i = 0; i < get32(h->sums); i++)
 		if (get64(sum[i].block) / g->zone_blocks >= g->zones)
@@ -311,23 +310,12 @@ static int visit_last(struct scan *s, record_visit visit, void *opaque)
 	return err;
 }
 
-static int unreadable(void)
-{
-	char why[200];
-
-	snprintf(why, sizeof why, "%s", error_message());
-	return fail(-EIO,
-		    "data that the journal's last batch names can't be read (%s): go on without "
-		    "that commit with "
-		    "`serve --after-error`",
-		    why);
-}
-
-/* Does all data that the last batch names match?  1, 0, or an error. */
+/* Does all data that the last batch names match?  1, 0, -EIO (it can't be read), or -ENOMEM. */
 static int last_matches(const struct scan *s)
 {
 	const struct disk_batch_sum *sum = batch_sums(s->last);
 	CLEANUP_FREE uint8_t *data = aligned_alloc(PAGE_BYTES, s->geo->block_bytes);
+	int r = 1;
 
 	if (!data)
 		return fail(-ENOMEM, "out of memory");
@@ -338,14 +326,12 @@ static int last_matches(const struct scan *s)
 
 		if (err == -ENOMEM)
 			return err;
-		if (err && s->flags & JOURNAL_GIVE_UP_UNREADABLE)
-			return 0;
 		if (err)
-			return unreadable();
-		if (batch_sum(data, s->geo, block, s->uuid) != get64(sum[i].checksum))
+			r = -EIO; /* another may not match, whatever this one is */
+		else if (batch_sum(data, s->geo, block, s->uuid) != get64(sum[i].checksum))
 			return 0;
 	}
-	return 1;
+	return r;
 }
 
 /* Was a batch written after the last one that is right?  Its header, in one sector, tells, though the rest be torn or damaged; or
@@ -358,21 +344,35 @@ static int was_followed(const struct scan *s)
 	return err ? err : s->begun || number;
 }
 
-/* No batch follows.  [JOURNAL-6]; what was followed is durable, with its data [JOURNAL-3]. */
+/* Does the last batch count?  [JOURNAL-6]; what was followed is durable, with its data [JOURNAL-3].  1, 0, -EIO: as last_matches. */
+static int last_counts(const struct scan *s)
+{
+	int r, followed;
+
+	if (!s->last || s->begun || s->flags & JOURNAL_LAST_COUNTS)
+		return 1;
+	if (s->flags & JOURNAL_LAST_REJECTED)
+		return 0;
+	r = last_matches(s);
+	if (r > 0 || r == -ENOMEM)
+		return r;
+	followed = was_followed(s);
+	return followed ? followed : r;
+}
+
+/* No batch follows. */
 static int scan_end(struct scan *s, record_visit visit, void *opaque)
 {
-	int r = s->last && !s->begun ? last_matches(s) : 1;
-
-	if (r == 0)
-		r = was_followed(s);
+	int r = last_counts(s);
 
 	if (r > 0)
 		return visit_last(s, visit, opaque);
-	if (r == 0) {
-		s->at = s->last_at;
-		s->at.rejected = true;
-	}
-	return r;
+	if (r < 0 && r != -EIO)
+		return r;
+	s->at = s->last_at;
+	s->at.rejected = true;
+	s->at.unreadable = r == -EIO;
+	return 0;
 }
 
 static int scan_all(struct scan *s, record_visit visit, void *opaque)
@@ -381,8 +381,10 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 		struct journal_position before = s->at;
 		struct disk_batch *h;
 		uint64_t offset = s->at.offset;
-		int err = scan_at(s, offset, &h);
+		int err;
 
+		s->begun = false;
+		err = scan_at(s, offset, &h);
 		if (!err && !h && offset) {
 			offset = 0;
 			err = scan_at(s, offset, &h);
@@ -397,8 +399,9 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 		if (!err)
 			err = scan_advance(s, h, offset);
 		if (!err)
-			err = get32(h->sums) ? keep_last(s, h, &before)
-					     : batch_visit(s, h, visit, opaque);
+			err = get32(h->sums) && s->batch_end > s->from_seq
+				      ? keep_last(s, h, &before)
+				      : batch_visit(s, h, visit, opaque);
 		if (err)
 			return err;
 	}
@@ -427,7 +430,7 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
 	if (!scan.buf)
 		return fail(-ENOMEM, "out of memory");
-	scan.at.rejected = false;
+	scan.at.rejected = scan.at.unreadable = false;
 	err = scan_all(&scan, visit, opaque);
 	free(scan.last);
 	free(scan.buf);
@@ -438,6 +441,12 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 }
 
 /* ---- beyond the end --------------------------------------------------------------- */
+
+/* How far a batch reaches, at most. */
+static uint64_t far_bytes(uint64_t ring_bytes)
+{
+	return MIN(ring_bytes / 2, batch_bytes(PENDING_BYTES_DEFAULT)) + PAGE_BYTES;
+}
 
 /* Is there a whole batch at offset that was written after the one at s->at? */
 static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
@@ -454,7 +463,7 @@ static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
 	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= s->at.batch ||
 	    get64(h.number) - s->at.batch >= s->ring_bytes / PAGE_BYTES ||
 	    get32(h.length) < PAGE_BYTES || get32(h.length) % PAGE_BYTES ||
-	    get32(h.length) > s->ring_bytes / 2 || get32(h.length) > s->ring_bytes - offset)
+	    get32(h.length) > far_bytes(s->ring_bytes) || get32(h.length) > s->ring_bytes - offset)
 		return 0;
 	err = scan_bytes(s, offset, get32(h.length), &bytes);
 	if (err)
@@ -486,7 +495,7 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 		.at = *end,
 		.buf_bytes = SCAN_BYTES,
 	};
-	uint64_t far = MIN(scan.ring_bytes / 2, batch_bytes(PENDING_BYTES_DEFAULT)) + PAGE_BYTES;
+	uint64_t far = far_bytes(scan.ring_bytes);
 	uint64_t to = MIN(end->offset + far, scan.ring_bytes), number = 0;
 	int err;
 
@@ -506,7 +515,7 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end)
 {
 	end->batch += ring_bytes_of(g) / PAGE_BYTES;
-	end->rejected = false;
+	end->rejected = end->unreadable = false;
 }
 
 /* ---- start and end -------------------------------------------------------------- */
@@ -825,7 +834,7 @@ int journal_write_ahead(struct journal *j, struct journal_cut cut, const struct 
 
 	if (cut.end <= start) /* a checkpoint came between */
 		return 0;
-	if (j->failed || span.length > MIN(j->split, AHEAD_BYTES) || !has_room(j, span.length))
+	if (j->failed || span.length > MIN(j->split, BATCH_SUMS_BYTES) || !has_room(j, span.length))
 		return 0;
 	err = batch_write(j, &span, 0);
 	if (err)

@@ -38,7 +38,8 @@ struct journal_position {
 	uint64_t batch;  /* its number */
 	uint64_t chain;  /* checksum of the batch before it */
 	uint64_t seq;    /* of the last record before it */
-	bool rejected; /* where a scan ended: the batch there is whole, and the data that it names is not */
+	bool rejected; /* where a scan ended: the batch there is whole, and the data that it names is not, */
+	bool unreadable; /* or can't be read */
 };
 
 /* Data that a batch vouches for. */
@@ -51,13 +52,13 @@ struct journal;
 /* Called for each record in order; a negative return ends the scan with it. */
 typedef int (*record_visit)(void *opaque, const struct record *r);
 
-enum { JOURNAL_GIVE_UP_UNREADABLE = 1 };
+/* What is known of the last batch already, if it has checksums of data. */
+enum { JOURNAL_LAST_COUNTS = 1, JOURNAL_LAST_REJECTED = 2 };
 
 /* Reads the ring from *from (whose .seq is that of the last record the checkpoint
  * holds) and visits every record with a greater seq, up to the first batch
  * that isn't valid.  *ret_end: the position after the last valid batch.  [JOURNAL-6]: the last one isn't valid if data that
- * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond.  Data that can't be
- * read is an error (-EIO), or with flags JOURNAL_GIVE_UP_UNREADABLE doesn't match.  -EUCLEAN if sequence
+ * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond. -EUCLEAN if sequence
  * numbers have a gap.  Batches are read whole; a batch's records are visited only when all of it is valid.
  * The visited seqs continue from->seq without a gap. */
 int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[16],

@@ -96,6 +96,9 @@ static void settle(struct command *c, uint64_t tag)
 		if (source)
 			volume_copy_dirty(source, &c->late);
 	}
+	/* from here on it can be cloned: no record of that may be durable before this data */
+	dirty_merge(&e->pending_dirty, &c->late);
+	young_long_way(e);
 	mark_unsettled(c, false);
 	metalock_drop(&e->lock);
 }

@@ -43,6 +43,7 @@ struct replay {
 	uint64_t n;
 	bool tail;            /* there is one to be replayed */
 	bool torn;            /* the journal goes on beyond its first batch that is not whole */
+	unsigned last_batch;  /* JOURNAL_LAST_...: what the first pass said */
 	uint64_t scanned;     /* records that the first pass saw */
 	struct record *ahead; /* [AHEAD_MAX] read, and not applied yet */
 	unsigned nahead;
@@ -148,18 +149,13 @@ static int apply(void *opaque, const struct record *r)
 	return x->nahead < AHEAD_MAX ? 0 : apply_ahead(x);
 }
 
-static unsigned scan_flags(const struct cowbd_pool *p)
-{
-	return p->flags & COWBD_OPEN_AFTER_ERROR ? JOURNAL_GIVE_UP_UNREADABLE : 0;
-}
-
 /* First pass over the journal; the tail's follows, and only then is anything applied. */
 static int scan_journal(struct replay *x, const struct journal_position *from,
 			struct journal_position *ret_end)
 {
 	struct cowbd_pool *p = x->p;
 
-	return journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, from, scan_flags(p), set_aside,
+	return journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, from, x->last_batch, set_aside,
 			    x, ret_end);
 }
 
@@ -174,7 +170,7 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
 	}
-	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, scan_flags(p), apply, x,
+	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, x->last_batch, apply, x,
 			 &end);
 	if (r < 0 || (r = apply_ahead(x)) < 0)
 		return r;
@@ -386,11 +382,57 @@ static int allocate_again(struct replay *x)
 	return r;
 }
 
+/* Nothing is applied yet. */
+static int look_at_all(struct replay *x, const struct journal_position *at,
+		       struct journal_position *end)
+{
+	int r = scan_journal(x, at, end);
+
+	if (r == 0)
+		r = look_beyond(x, end);
+	if (r == 0 && !x->torn) /* else the tail doesn't follow */
+		r = scan_tail(x, end->seq);
+	return r;
+}
+
+/* The last batch doesn't count: a power cut leaves that, or its data is damaged. */
+static int accept_rejected(struct cowbd_pool *p, const struct journal_position *end)
+{
+	if (end->unreadable && !(p->flags & COWBD_OPEN_AFTER_ERROR))
+		return fail(-EIO,
+			    "data that the last commit in %s wrote can't be read; go on without "
+			    "that commit with "
+			    "`serve --after-error`",
+			    p->path);
+	add_note(
+		p,
+		"the last commit was cut short: its data is not all there, and what it recorded is "
+		"given up");
+	return 0;
+}
+
+static int first_pass(struct replay *x, const struct journal_position *at,
+		      struct journal_position *end)
+{
+	int r = look_at_all(x, at, end);
+
+	if (r == -EUCLEAN &&
+	    end->rejected) { /* does the tail go on behind it?  Then it was durable [JOURNAL-5] */
+		x->last_batch = JOURNAL_LAST_COUNTS;
+		x->scanned = 0;
+		r = look_at_all(x, at, end);
+	}
+	if (r == 0 && end->rejected)
+		r = accept_rejected(x->p, end);
+	x->last_batch = end->rejected ? JOURNAL_LAST_REJECTED : JOURNAL_LAST_COUNTS;
+	return r;
+}
+
 int recover(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
 	struct replay x = {.p = p};
-	struct journal_position at, end;
+	struct journal_position at, end = {0};
 	int r;
 
 	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
@@ -402,15 +444,7 @@ int recover(struct cowbd_pool *p)
 		if (!x.ahead)
 			return fail(-ENOMEM, "no memory to replay the journal");
 		pages_unbounded(e->pages, true);
-		r = scan_journal(&x, &at, &end);
-		if (r == 0 && end.rejected)
-			add_note(p, "the last commit was cut short: its data is not all there, and "
-				    "what it "
-				    "recorded is given up");
-		if (r == 0)
-			r = look_beyond(&x, &end);
-		if (r == 0 && !x.torn) /* else the tail doesn't follow */
-			r = scan_tail(&x, end.seq);
+		r = first_pass(&x, &at, &end);
 		/* from here on it is not refused any more, and not before is anything written.
 		 * A cut may have come between the copies: made equal before a slot or a zone that the
 		 * other one needs is written [SUPER-1] */

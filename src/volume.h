@@ -67,7 +67,7 @@ int volume_flush(struct catalog *c, struct object *o) MUST_CHECK;
 
 /* With record seq another object shares the volume's blocks: what was written in place must be
  * durable before the record is.  Lock exclusive. */
-void volume_hand_over(struct engine *e, struct object *o, uint64_t seq);
+void volume_hand_over(struct engine *e, struct object *o, uint64_t seq) REQUIRES(metadata_lock);
 
 /* Adds what it wrote in place and nobody has flushed. */
 void volume_copy_dirty(struct object *o, struct dirty *to);

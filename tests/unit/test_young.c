@@ -350,9 +350,9 @@ static void snapshot_then_checkpoint(void)
 	ck_assert_ok(checkpoint_run(&p->e));
 }
 
-/* Each image that a cut of the power leaves, of all but one of what was not synced: with v@t only if it has what was written
- * before. */
-static void assert_snapshot_is_whole(struct store *s, size_t from)
+/* Each image that a cut of the power leaves, of all but one of what was not synced: with the object only if it has what was
+ * written before. */
+static void assert_whole(struct store *s, size_t from, const char *name)
 {
 	size_t events, unsynced[64];
 
@@ -366,31 +366,36 @@ static void assert_snapshot_is_whole(struct store *s, size_t from)
 
 			ck_assert_ok(store_sim_replay(s, upto, &unsynced[k], 1, NULL, &image));
 			cut = open_pool(image, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL);
-			ck_assert(!exists(cut, "v@t") || object_holds(cut, "v@t", 0, BLOCK, 7));
+			ck_assert(!exists(cut, name) || object_holds(cut, name, 0, BLOCK, 7));
 			throw_away(cut);
 		}
 	}
+}
+
+static struct cowbd_client *begin_recording(struct store **ret_store)
+{
+	struct sim_options sim = {.data_align = 1, .record = true};
+	struct cowbd_init_options init = {.block_bytes = BLOCK, .journal_bytes = 8 * MIB};
+
+	teardown();
+	ck_assert_ok(store_sim_new(64 * MIB, &sim, ret_store));
+	ck_assert_ok(mkfs_store(*ret_store, "test", &init));
+	p = open_pool(*ret_store, COWBD_OPEN_NO_TAIL);
+	v = make_volume(p, "v", 16 * MIB);
+	write_fill(v, 0, BLOCK, 1);
+	ck_assert_ok(cowbd_flush(v));
+	ck_assert_ok(cowbd_checkpoint(p));
+	return make_volume(p, "w", 16 * MIB);
 }
 
 /* [ENGINE-3] A flush has taken what the volume wrote in place, and waits (2: syncs it); a snapshot is recorded; then (1, 2) a checkpoint
  * comes. */
 START_TEST(a_snapshot_has_what_a_flush_that_waits_has_taken)
 {
-	struct sim_options sim = {.data_align = 1, .record = true};
-	struct cowbd_init_options init = {.block_bytes = BLOCK, .journal_bytes = 8 * MIB};
-	struct cowbd_client *w;
 	struct store *s;
+	struct cowbd_client *w = begin_recording(&s);
 	size_t from;
 
-	teardown();
-	ck_assert_ok(store_sim_new(64 * MIB, &sim, &s));
-	ck_assert_ok(mkfs_store(s, "test", &init));
-	p = open_pool(s, COWBD_OPEN_NO_TAIL);
-	v = make_volume(p, "v", 16 * MIB);
-	w = make_volume(p, "w", 16 * MIB);
-	write_fill(v, 0, BLOCK, 1);
-	ck_assert_ok(cowbd_flush(v));
-	ck_assert_ok(cowbd_checkpoint(p));
 	hook(s);
 	write_fill(v, 0, BLOCK, 7); /* in place */
 	if (_i == 0)
@@ -414,7 +419,51 @@ START_TEST(a_snapshot_has_what_a_flush_that_waits_has_taken)
 		pthread_join(flusher, NULL);
 	}
 	s->ops = real;
-	assert_snapshot_is_whole(s, from);
+	assert_whole(s, from, "v@t");
+	cowbd_client_close(w);
+}
+END_TEST
+
+static void *snapshot_v(void *opaque)
+{
+	(void)opaque;
+	ck_assert_ok(cowbd_snapshot(p, &(const char *){"v@t"}, 1, COWBD_LABEL_NONE, COWBD_NO_WAIT));
+	return NULL;
+}
+
+static size_t objects(void)
+{
+	size_t n;
+
+	pthread_rwlock_rdlock(&p->e.lock);
+	n = p->cat->n;
+	pthread_rwlock_unlock(&p->e.lock);
+	return n;
+}
+
+/* A snapshot waits for a write in place that began before; then it is cloned.  The clone's record needs that data. */
+START_TEST(a_clone_has_what_its_snapshot_waited_for)
+{
+	struct store *s;
+	struct cowbd_client *w = begin_recording(&s);
+	uint64_t writer = epoch_enter(&p->e.writers);
+	pthread_t thread;
+	size_t from, n = objects();
+
+	pthread_create(&thread, NULL, snapshot_v, NULL);
+	while (objects() == n)
+		usleep(1000);
+	ck_assert_ok(
+		engine_commit(&p->e, NULL)); /* the snapshot's own record is in a batch before */
+	(void)store_sim_events(s, &from);
+	put_block(s, physical(0), 7);
+	volume_dirtied(&p->e, catalog_by_name(p->cat, NULL, "v")->io, physical(0), 1);
+	epoch_exit(&p->e.writers, writer);
+	pthread_join(thread, NULL);
+	ck_assert_ok(cowbd_clone(p, "v@t", &(const char *){"c"}, 1, 0, COWBD_NO_WAIT));
+	write_fill(w, 0, BLOCK, 2);
+	ck_assert_ok(cowbd_flush(w));
+	assert_whole(s, from, "c");
 	cowbd_client_close(w);
 }
 END_TEST
@@ -483,6 +532,81 @@ START_TEST(a_damaged_batch_does_not_take_the_one_before_it_along)
 }
 END_TEST
 
+/* Leaves one page at the end of the ring: a batch of more goes to its front. */
+static void fill_the_ring(void)
+{
+	uint64_t ring = journal_ring_bytes(p->e.journal), block = 300;
+
+	while (journal_at(p->e.journal).offset != ring - PAGE_BYTES) {
+		if (journal_room(p->e.journal) < ring / 2)
+			ck_assert_ok(checkpoint_run(&p->e));
+		write_fill(v, block++ * BLOCK, BLOCK, 2);
+		ck_assert_ok(cowbd_flush(v));
+	}
+}
+
+/* What a write of the next batch leaves that was cut off: its header. */
+static void tear_next_batch(void)
+{
+	_Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES] = {0};
+	struct journal_position at = journal_at(p->e.journal);
+	struct disk_batch *h = (void *)page;
+
+	*h = (struct disk_batch){.kind = put32(PAGE_BATCH),
+				 .length = put32(PAGE_BYTES),
+				 .number = put64(at.batch),
+				 .previous = put64(at.chain)};
+	ck_assert_ok(store_write(p->e.store, STORE_DIRECT | STORE_WRITE, ZONE_BYTES + at.offset,
+				 page, sizeof page));
+}
+
+/* A torn batch says that the one before it was durable, and nothing of those that were written in its stead elsewhere. */
+START_TEST(a_torn_batch_says_nothing_of_later_ones)
+{
+	struct cowbd_pool *copy;
+	struct store *s;
+
+	fill_the_ring();
+	tear_next_batch();
+	for (unsigned i = 0; i < 100; i++) /* two pages of records */
+		write_fill(v, (2500 + 2 * i) * BLOCK, 1024, 3);
+	flush(false);
+	ck_assert_uint_lt(journal_at(p->e.journal).offset, MIB);
+	write_fill(v, 0, BLOCK, 7);
+	flush(true);
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	put_block(s, physical(0), 77);
+	copy = open_pool(s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL);
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 1));
+	check_and_close(copy);
+}
+END_TEST
+
+/* [JOURNAL-5] Nor does damage in it: the tail goes on behind the batch, so that was durable. */
+START_TEST(a_tail_that_goes_on_says_that_the_last_batch_was_durable)
+{
+	struct cowbd_pool *copy;
+	struct store *s;
+
+	teardown();
+	p = open_pool(make_store(64 * MIB, BLOCK, 1), 0);
+	v = make_volume(p, "v", 16 * MIB);
+	write_fill(v, 0, MIB, 1);
+	ck_assert_ok(cowbd_flush(v));
+	ck_assert_ok(snapshot(p, "v@s"));
+	write_fill(v, 0, BLOCK, 7);
+	flush(true);
+	write_fill(v, BLOCK, BLOCK, 8); /* in the tail alone */
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	put_block(s, physical(0), 77);
+	copy = open_pool(s, 0);
+	ck_assert(
+		object_holds(copy, "v", 0, BLOCK, 77)); /* damage in a block of data, as anywhere */
+	ck_assert(object_holds(copy, "v", BLOCK, BLOCK, 8));
+	check_and_close(copy);
+}
+END_TEST
+
 /* An older cowbd refuses the pool then, and takes one that was closed. */
 START_TEST(the_feature_is_there_while_a_session_runs)
 {
@@ -512,6 +636,9 @@ int main(void)
 	tcase_add_test(t, a_checkpoint_overtakes_the_round);
 	tcase_add_test(t, what_a_checkpoint_made_durable_is_not_vouched_for_any_more);
 	tcase_add_loop_test(t, a_snapshot_has_what_a_flush_that_waits_has_taken, 0, 3);
+	tcase_add_test(t, a_torn_batch_says_nothing_of_later_ones);
+	tcase_add_test(t, a_tail_that_goes_on_says_that_the_last_batch_was_durable);
+	tcase_add_test(t, a_clone_has_what_its_snapshot_waited_for);
 	tcase_add_test(t, data_of_the_last_batch_that_cannot_be_read_is_given_up_on_request);
 	tcase_add_loop_test(t, a_damaged_batch_does_not_take_the_one_before_it_along, 0, 2);
 	suite_add_tcase(s, t);
