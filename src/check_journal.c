@@ -87,7 +87,7 @@ static const char *check_sums_named(const struct check *c, const struct ring *r)
 	struct disk_batch h;
 
 	memcpy(&h, r->batch, sizeof h);
-	if (get32(h.sums) > BATCH_SUMS_MAX)
+	if (get32(h.sums) > BATCH_SUMS_MAX || (get32(h.sums) && get32(h.length) > BATCH_SUMS_BYTES))
 		return "it has too many checksums of data";
 	for (uint32_t i = 0; i < get32(h.sums); i++) {
 		memcpy(&sum, r->batch + sizeof h + get32(h.payload) + i * sizeof sum, sizeof sum);

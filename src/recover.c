@@ -44,6 +44,8 @@ struct replay {
 	bool tail;            /* there is one to be replayed */
 	bool torn;            /* the journal goes on beyond its first batch that is not whole */
 	unsigned last_batch;  /* JOURNAL_LAST_...: what the first pass said */
+	bool dropped;         /* the page cache was, after the journal was looked at */
+	bool behind;          /* the tail goes on later than the journal ends */
 	uint64_t scanned;     /* records that the first pass saw */
 	struct record *ahead; /* [AHEAD_MAX] read, and not applied yet */
 	unsigned nahead;
@@ -292,6 +294,7 @@ static int scan_tail(struct replay *x, uint64_t before)
 	identity_of(p, &want);
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x,
 		      &tainted);
+	x->behind = r == -EUCLEAN;
 	if (r == -ENOENT || r == -ESTALE) {
 		char why[200];
 
@@ -300,7 +303,8 @@ static int scan_tail(struct replay *x, uint64_t before)
 	}
 	if (r < 0)
 		return r;
-	if (tainted && !was_tainted(p) && (r = accept_error(p)) < 0)
+	x->dropped = tainted && !was_tainted(p);
+	if (x->dropped && (r = accept_error(p)) < 0)
 		return r;
 	/* what only the superblock says: the data that the tail's records name may be gone all the same */
 	tainted |= was_tainted(p);
@@ -416,11 +420,13 @@ static int first_pass(struct replay *x, const struct journal_position *at,
 {
 	int r = look_at_all(x, at, end);
 
-	if (r == -EUCLEAN &&
-	    end->rejected) { /* does the tail go on behind it?  Then it was durable [JOURNAL-5] */
+	if (x->behind && end->rejected) { /* it was durable [JOURNAL-5] */
 		x->last_batch = JOURNAL_LAST_COUNTS;
 		x->scanned = 0;
 		r = look_at_all(x, at, end);
+	} else if (r == 0 && x->dropped) { /* the data was the cache's, not the disk's */
+		x->scanned = 0;
+		r = scan_journal(x, at, end);
 	}
 	if (r == 0 && end->rejected)
 		r = accept_rejected(x->p, end);
