@@ -461,10 +461,7 @@ static int dump_record(void *opaque, const struct record *r)
 
 static int dump_journal(struct dump *d)
 {
-	struct journal_position end, at = {.offset = get64(d->super.journal_offset),
-					   .batch = get64(d->super.journal_batch),
-					   .chain = get64(d->super.journal_chain),
-					   .seq = get64(d->super.cut)};
+	struct journal_position end, at = journal_position_of(&d->super);
 	int err = journal_scan(d->store, &d->g, d->super.uuid, &at, 0, dump_record, d, &end);
 
 	return err == -EBADMSG || err == -EUCLEAN ? emit_error(d, "record", 0, ZONE_BYTES) : err;

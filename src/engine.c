@@ -421,6 +421,8 @@ static void let_fall(struct engine *e, const struct round *round)
 /* What is dirty is taken with the records: a flush joins, then its volume's snapshot is recorded [ENGINE-3]. */
 REQUIRES(metadata_lock) static void take_records(struct engine *e, struct round *round)
 {
+	bool few;
+
 	pthread_mutex_lock(&e->commit_lock);
 	dirty_move(&round->dirty, &e->round_dirty);
 	pthread_mutex_unlock(&e->commit_lock);
@@ -433,8 +435,8 @@ REQUIRES(metadata_lock) static void take_records(struct engine *e, struct round 
 	dirty_merge(&round->dirty, &e->pending_dirty);
 	dirty_move(&e->syncing, &e->pending_dirty);
 	/* a sync under journal_lock keeps checkpoints out: not of much */
-	round->may = young_cut(e, &round->tag) && dirty_any(&round->dirty) && !round->dirty.all &&
-		     round->dirty.n <= SHORT_WAY_ZONES;
+	few = dirty_any(&round->dirty) && !round->dirty.all && round->dirty.n <= SHORT_WAY_ZONES;
+	round->may = young_cut(e, few, &round->tag);
 }
 
 /* Makes durable what was taken. */

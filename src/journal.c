@@ -72,6 +72,14 @@ static uint64_t ring_bytes_of(const struct geometry *g)
 	return g->journal_zones * ZONE_BYTES;
 }
 
+struct journal_position journal_position_of(const struct disk_super *s)
+{
+	return (struct journal_position){.offset = get64(s->journal_offset),
+					 .batch = get64(s->journal_batch),
+					 .chain = get64(s->journal_chain),
+					 .seq = get64(s->cut)};
+}
+
 static uint64_t batch_bytes(uint64_t payload)
 {
 	return round_up(sizeof(struct disk_batch) + payload, PAGE_BYTES);
@@ -334,20 +342,12 @@ static int last_matches(const struct scan *s)
 	return r;
 }
 
-/* Was a batch written after the last one that is right?  Its header, in one sector, tells, though the rest be torn or damaged; or
- * one after that. */
-static int was_followed(const struct scan *s)
-{
-	uint64_t number = 0;
-	int err = s->begun ? 0 : journal_beyond(s->store, s->geo, s->uuid, &s->at, &number);
-
-	return err ? err : s->begun || number;
-}
-
-/* Does the last batch count?  [JOURNAL-6]; what was followed is durable, with its data [JOURNAL-3].  1, 0, -EIO: as last_matches. */
+/* Does the last batch count?  [JOURNAL-6]; what was followed is durable, with its data [JOURNAL-3]: the header of
+ * the batch after it tells, in its one sector, though the rest be torn or damaged; or a batch behind that.  1, 0, -EIO: as last_matches. */
 static int last_counts(const struct scan *s)
 {
-	int r, followed;
+	uint64_t behind = 0;
+	int r, err;
 
 	if (!s->last || s->begun || s->flags & JOURNAL_LAST_COUNTS)
 		return 1;
@@ -356,8 +356,8 @@ static int last_counts(const struct scan *s)
 	r = last_matches(s);
 	if (r > 0 || r == -ENOMEM)
 		return r;
-	followed = was_followed(s);
-	return followed ? followed : r;
+	err = journal_beyond(s->store, s->geo, s->uuid, &s->at, &behind);
+	return err ? err : behind ? 1 : r;
 }
 
 /* No batch follows. */

@@ -47,6 +47,9 @@ struct journal_sum {
 	uint64_t block, checksum; /* batch_sum */
 };
 
+/* Where the journal that the superblock's checkpoint needs begins. */
+struct journal_position journal_position_of(const struct disk_super *s);
+
 struct journal;
 
 /* Called for each record in order; a negative return ends the scan with it. */

@@ -29,14 +29,6 @@
 
 #define SETTLE_EVERY 1024u
 
-static struct journal_position journal_of(const struct disk_super *s)
-{
-	return (struct journal_position){.offset = get64(s->journal_offset),
-					 .batch = get64(s->journal_batch),
-					 .chain = get64(s->journal_chain),
-					 .seq = get64(s->cut)};
-}
-
 struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
@@ -443,7 +435,7 @@ int recover(struct cowbd_pool *p)
 
 	if ((r = load_super(p)) < 0 || (r = load_checkpoint(p)) < 0)
 		return r;
-	at = journal_of(&e->super);
+	at = journal_position_of(&e->super);
 	x.last = at.seq;
 	if (!p->was_clean) {
 		x.ahead = malloc(AHEAD_MAX * sizeof *x.ahead);
@@ -497,7 +489,7 @@ static int choose_tail(struct cowbd_pool *p, const char *session, char *buf, siz
 static int new_journal(struct cowbd_pool *p, struct disk_super *next)
 {
 	/* the ring from the committed checkpoint on is needed until the next one (rule 5) */
-	struct journal_position start = journal_of(next);
+	struct journal_position start = journal_position_of(next);
 	struct journal_options opt = {0};
 	char session[37], path[sizeof next->tail_path];
 	uint64_t dev, ino;

@@ -18,7 +18,8 @@ void young_name(struct engine *e, uint64_t first, uint64_t n)
 
 void young_long_way(struct engine *e)
 {
-	e->young.long_way = !MUTANT("short-way-any-data");
+	if (!MUTANT("short-way-any-data"))
+		e->young.long_way = true;
 }
 
 static bool has(const struct young_set *set, uint64_t first, uint64_t n)
@@ -47,11 +48,11 @@ void young_cut_off(struct engine *e)
 		e->young.long_way = true;
 }
 
-bool young_cut(struct engine *e, uint64_t *ret_tag)
+bool young_cut(struct engine *e, bool few, uint64_t *ret_tag)
 {
 	struct young *y = &e->young;
 	/* data that is not in the page cache would have to come from the disk again */
-	bool may = !y->long_way && e->store->data_align == 1;
+	bool may = few && !y->long_way && e->store->data_align == 1;
 
 	if (may) {
 		y->ahead = y->named; /* [YOUNG-2] */

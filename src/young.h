@@ -65,8 +65,9 @@ bool young_any(const struct engine *e, uint64_t first, uint64_t n) REQUIRES_SHAR
 /* A checkpoint's cut: it may make records durable that have named blocks, which no batch must vouch for then. */
 void young_cut_off(struct engine *e) REQUIRES(metadata_lock);
 
-/* A round cuts the pending records: what they name is young from now on.  May it go the short way? */
-bool young_cut(struct engine *e, uint64_t *ret_tag) REQUIRES(metadata_lock);
+/* A round cuts the pending records.  May it go the short way, few: for all that it has to sync?  Then what they name is young
+ * from now on. */
+bool young_cut(struct engine *e, bool few, uint64_t *ret_tag) REQUIRES(metadata_lock);
 
 /* Takes the checksums of what was cut; *ret_n.  false: somebody may be writing there, or it can't be read. */
 bool young_sums(struct engine *e, uint64_t tag, struct journal_sum sums[YOUNG_MAX], unsigned *ret_n)

@@ -8,13 +8,6 @@
 
 #include "space_internal.h"
 
-#define TRY(call)                                                                                  \
-	do {                                                                                       \
-		int try_result = (call);                                                           \
-		if (try_result < 0)                                                                \
-			return try_result;                                                         \
-	} while (0)
-
 unsigned variant_of(const struct run *r)
 {
 	return *(const unsigned *)r->opaque;

@@ -10,6 +10,13 @@
 
 #include "run.h"
 
+#define TRY(call)                                                                                  \
+	do {                                                                                       \
+		int try_result = (call);                                                           \
+		if (try_result < 0)                                                                \
+			return try_result;                                                         \
+	} while (0)
+
 struct directed {
 	const char *name; /* with dashes, for the command line */
 	uint32_t block_bytes;

@@ -4,13 +4,6 @@
  */
 #include "directed.h"
 
-#define TRY(call)                                                                                  \
-	do {                                                                                       \
-		int try_result = (call);                                                           \
-		if (try_result < 0)                                                                \
-			return try_result;                                                         \
-	} while (0)
-
 #define FILL 16u /* blocks */
 
 static struct subject *volume(struct run *r, unsigned i)
