@@ -17,7 +17,8 @@
  *            was closed and used again.
  *   [CONN-2] An unclaimed socket carries no traffic: its thread has not come out of .preconnect,
  *            which waits for the lock, and refuses a connection that it can't claim.
- *   [CONN-3] A marker is in place only under the lock; every shutdown takes it too.
+ *   [CONN-3] A marker is in place only under the lock; every shutdown takes it too, and whoever asks
+ *            nbdkit for the peer of a connection that isn't claimed yet.
  *
  * Limits: with nbdkit -s, or without /proc, no listener is found: then connections stay unknown
  * (fd -1), and whoever wants to cut one is told.  So does one that a filter opens from a thread
@@ -265,6 +266,19 @@ struct peer {
 	int64_t pid, uid;
 };
 
+/* Asked without the lock, nbdkit might describe another thread's marker. [CONN-3] */
+static bool peer_locked(struct peer *ret)
+{
+	ret->pid = ret->uid = -1;
+	if (!peer_address_by_nbdkit(&ret->address))
+		return false;
+	if (ret->address.u.any.sa_family == AF_UNIX) {
+		ret->pid = nbdkit_peer_pid();
+		ret->uid = nbdkit_peer_uid();
+	}
+	return true;
+}
+
 /* Unix peers rarely have a name, so these are told apart by credentials. */
 static bool may_be_peer(int fd, const struct peer *peer)
 {
@@ -335,20 +349,14 @@ static bool is_mine_locked(int fd)
 
 bool conns_claim(void)
 {
-	struct peer peer = {.pid = -1, .uid = -1};
+	struct peer peer;
 	struct candidates c = {.peer = &peer};
 
 	mine = (struct conn_id){.fd = -1};
 	if (!n_listeners)
 		return true;
-	if (!peer_address_by_nbdkit(&peer.address))
-		return false;
-	if (peer.address.u.any.sa_family == AF_UNIX) {
-		peer.pid = nbdkit_peer_pid();
-		peer.uid = nbdkit_peer_uid();
-	}
 	pthread_mutex_lock(&lock);
-	if (each_socket(add_candidate_locked, &c) && !c.failed)
+	if (peer_locked(&peer) && each_socket(add_candidate_locked, &c) && !c.failed)
 		for (size_t i = 0; i < c.n && mine.fd < 0; i++)
 			if ((c.n == 1 || is_mine_locked(c.list[i].fd)) && claim_locked(c.list[i]))
 				mine = c.list[i];
