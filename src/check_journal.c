@@ -25,6 +25,7 @@ struct ring {
 	uint32_t nsums;
 	uint64_t counted; /* of its records */
 	bool begun;       /* the header of the batch after it is there */
+	uint64_t budget;  /* bytes that may yet be read for what only claims to be a batch */
 };
 
 /* Reads len bytes of the ring into r->batch: true, or false (reported). */
@@ -32,6 +33,7 @@ static bool read_ring(struct check *c, struct ring *r, uint64_t offset, uint64_t
 {
 	if (store_read(c->store, STORE_DIRECT, ZONE_BYTES + offset, r->batch, len) == 0)
 		return true;
+	c->result.journal_unreadable = true;
 	check_found(c, COWBD_DAMAGE, ZONE_BYTES + offset, "the journal can't be read: %s",
 		    error_message());
 	return false;
@@ -224,8 +226,9 @@ static int is_later(struct check *c, struct ring *r, uint64_t offset, const void
 
 	memcpy(&h, page, sizeof h);
 	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= r->number ||
-	    get64(h.number) - r->number >= r->bytes / PAGE_BYTES)
+	    get64(h.number) - r->number >= r->bytes / PAGE_BYTES || get32(h.length) > r->budget)
 		return 0;
+	r->budget -= get32(h.length);
 	other.number = get64(h.number);
 	other.chain = get64(h.previous);
 	got = read_batch(c, &other, offset);
@@ -268,7 +271,10 @@ static int look_beyond(struct check *c, struct ring *r)
 {
 	uint64_t far = MIN(r->bytes / 2, FAR_BYTES) + PAGE_BYTES;
 	uint64_t to = MIN(r->offset + far, r->bytes);
-	int got = find_later(c, r, r->offset, to);
+	int got;
+
+	r->budget = 4 * far; /* more is no accident, and would take far * far */
+	got = find_later(c, r, r->offset, to);
 
 	if (got == 0 && to == r->bytes) /* what is missed may not have fitted there */
 		got = find_later(c, r, 0, MIN(far, r->offset));

@@ -320,6 +320,7 @@ struct cowbd_check_result {
 	uint64_t pages, blocks, objects;           /* verified; counted; seen */
 	uint64_t journal_batches, journal_records; /* valid beyond the checkpoint */
 	uint64_t journal_lost;                     /* batches known to be lost beyond these */
+	bool journal_unreadable;                   /* a read of it failed: so it ended there */
 	unsigned passes;                           /* over the leaves of the maps */
 	uint64_t checkpoints, saved_pages;         /* online: that went on, and what they saved */
 	uint64_t memory_bytes; /* for counts and for pages that were kept, in the first pass */

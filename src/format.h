@@ -340,7 +340,7 @@ enum { SET_FLAGS = 1, SET_LABEL = 2, SET_SECTOR_SIZE = 3 };
 struct disk_tail {
 	struct le32 kind;
 	struct le32 reserved;
-	struct le64 checksum; /* of the page with this field, flags and start zero */
+	struct le64 checksum; /* of the page with this field, flags, start and durable zero */
 	uint8_t uuid[16];
 	uint8_t boot_id[16];
 	uint8_t session_id[16];
@@ -349,6 +349,7 @@ struct disk_tail {
 	struct le64 flags; /* TAIL_TAINTED */
 	uint64_t start;    /* native, atomic: offset of the oldest record since the start of
 				   the session; place in the ring: start % ring_bytes */
+	uint64_t durable;  /* native, atomic: all records up to this seq are durable */
 };
 #define TAIL_TAINTED 1u
 

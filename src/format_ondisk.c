@@ -119,7 +119,7 @@ FIELD(disk_rec_zone, h, 0, 16);
 FIELD(disk_rec_zone, zone, 16, 8);
 FIELD(disk_rec_zone, type, 24, 8);
 
-SIZE(disk_tail, 104);
+SIZE(disk_tail, 112);
 FIELD(disk_tail, kind, 0, 4);
 FIELD(disk_tail, reserved, 4, 4);
 FIELD(disk_tail, checksum, 8, 8);
@@ -131,6 +131,7 @@ FIELD(disk_tail, pool_ino, 72, 8);
 FIELD(disk_tail, ring_bytes, 80, 8);
 FIELD(disk_tail, flags, 88, 8);
 FIELD(disk_tail, start, 96, 8);
+FIELD(disk_tail, durable, 104, 8);
 
 #ifndef COWBD_TINY
 

@@ -105,7 +105,8 @@ struct scan {
 		*last; /* the last batch, if it has checksums: not visited yet, NULL: it has been */
 	struct journal_position last_at; /* where it belongs */
 	unsigned flags;
-	bool begun; /* the batch after it was being written */
+	bool begun;      /* the batch after it was being written */
+	uint64_t budget; /* bytes that may yet be read for what only claims to be a batch */
 	/* what is read: bytes [low, high) of the ring */
 	uint8_t *buf;
 	uint64_t buf_bytes, low, high;
@@ -174,8 +175,10 @@ static int scan_at(struct scan *s, uint64_t offset, struct disk_batch **ret_batc
 	if (err || !header_is_next(s, (void *)bytes, offset))
 		return err;
 	err = scan_bytes(s, offset, get32(((struct disk_batch *)(void *)bytes)->length), &bytes);
-	if (err)
+	if (err) {
+		s->begun = true;
 		return err;
+	}
 	h = (void *)bytes;
 	stored = h->checksum;
 	h->checksum = put64(0);
@@ -369,9 +372,32 @@ static int scan_end(struct scan *s, record_visit visit, void *opaque)
 		return visit_last(s, visit, opaque);
 	if (r < 0 && r != -EIO)
 		return r;
+	s->last_at.stopped = s->at.stopped;
 	s->at = s->last_at;
 	s->at.rejected = true;
 	s->at.unreadable = r == -EIO;
+	return 0;
+}
+
+/* Finds the next batch: where the one before it ended, or at the ring's front, if it did not fit there. *ret_batch: NULL if
+ * there is none, or it can't be read. */
+static int scan_next(struct scan *s, uint64_t *ret_offset, struct disk_batch **ret_batch)
+{
+	const uint64_t places[] = {s->at.offset, 0};
+
+	s->begun = s->at.stopped = false;
+	for (unsigned i = 0; i < (s->at.offset ? 2 : 1); i++) {
+		int err = scan_at(s, places[i], ret_batch);
+
+		if (err && err != -EIO)
+			return err;
+		s->at.stopped |= err == -EIO;
+		if (*ret_batch) {
+			s->at.stopped = false;
+			*ret_offset = places[i];
+			return 0;
+		}
+	}
 	return 0;
 }
 
@@ -380,15 +406,9 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 	for (;;) {
 		struct journal_position before = s->at;
 		struct disk_batch *h;
-		uint64_t offset = s->at.offset;
-		int err;
+		uint64_t offset;
+		int err = scan_next(s, &offset, &h);
 
-		s->begun = false;
-		err = scan_at(s, offset, &h);
-		if (!err && !h && offset) {
-			offset = 0;
-			err = scan_at(s, offset, &h);
-		}
 		if (err || !h)
 			return err ? err : scan_end(s, visit, opaque);
 		err = visit_last(s, visit, opaque); /* [JOURNAL-3]: its data is there */
@@ -430,7 +450,7 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
 	if (!scan.buf)
 		return fail(-ENOMEM, "out of memory");
-	scan.at.rejected = scan.at.unreadable = false;
+	scan.at.rejected = scan.at.unreadable = scan.at.stopped = false;
 	err = scan_all(&scan, visit, opaque);
 	free(scan.last);
 	free(scan.buf);
@@ -448,6 +468,8 @@ static uint64_t far_bytes(uint64_t ring_bytes)
 	return MIN(ring_bytes / 2, batch_bytes(PENDING_BYTES_DEFAULT)) + PAGE_BYTES;
 }
 
+#define BEYOND_TRIES 4u /* of the longest batch: more is no accident, and would take far * far */
+
 /* Is there a whole batch at offset that was written after the one at s->at? */
 static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
 {
@@ -463,8 +485,9 @@ static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
 	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= s->at.batch ||
 	    get64(h.number) - s->at.batch >= s->ring_bytes / PAGE_BYTES ||
 	    get32(h.length) < PAGE_BYTES || get32(h.length) % PAGE_BYTES ||
-	    get32(h.length) > far_bytes(s->ring_bytes) || get32(h.length) > s->ring_bytes - offset)
+	    get32(h.length) > s->budget || get32(h.length) > s->ring_bytes - offset)
 		return 0;
+	s->budget -= get32(h.length);
 	err = scan_bytes(s, offset, get32(h.length), &bytes);
 	if (err)
 		return err == -ENOMEM ? err : 0;
@@ -499,6 +522,8 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 	uint64_t to = MIN(end->offset + far, scan.ring_bytes), number = 0;
 	int err;
 
+	scan.budget = BEYOND_TRIES * far;
+
 	scan.buf = aligned_alloc(PAGE_BYTES, scan.buf_bytes);
 	if (!scan.buf)
 		return fail(-ENOMEM, "out of memory");
@@ -515,7 +540,7 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end)
 {
 	end->batch += ring_bytes_of(g) / PAGE_BYTES;
-	end->rejected = end->unreadable = false;
+	end->rejected = end->unreadable = end->stopped = false;
 }
 
 /* ---- start and end -------------------------------------------------------------- */
@@ -573,6 +598,7 @@ int journal_new(struct store *s, const struct geometry *g, const uint8_t uuid[16
 		journal_free(j, false);
 		return err;
 	}
+	j->tail.header->durable = at->seq;
 	*ret_journal = j;
 	return 0;
 }
@@ -679,6 +705,7 @@ static void pending_retire(struct journal *j, uint64_t end, uint64_t seq)
 	assert(end <= atomic_load_explicit(&j->end, memory_order_acquire));
 	/* [JOURNAL-5] [TAIL-3]: the tail's start moves before the space can be had again */
 	__atomic_store_n(&j->tail.header->start, end, __ATOMIC_RELEASE);
+	__atomic_store_n(&j->tail.header->durable, seq, __ATOMIC_RELEASE); /* [TAIL-5] */
 	atomic_store_explicit(&j->start, end, memory_order_release);
 	atomic_store_explicit(&j->durable_seq, seq, memory_order_release);
 	journal_release(j, bytes);

@@ -38,8 +38,10 @@ struct journal_position {
 	uint64_t batch;  /* its number */
 	uint64_t chain;  /* checksum of the batch before it */
 	uint64_t seq;    /* of the last record before it */
-	bool rejected; /* where a scan ended: the batch there is whole, and the data that it names is not, */
+	/* where a scan ended: */
+	bool rejected;   /* the batch there is whole, and the data that it names is not, */
 	bool unreadable; /* or can't be read */
+	bool stopped;    /* the ring can't be read there */
 };
 
 /* Data that a batch vouches for. */
@@ -61,8 +63,8 @@ enum { JOURNAL_LAST_COUNTS = 1, JOURNAL_LAST_REJECTED = 2 };
 /* Reads the ring from *from (whose .seq is that of the last record the checkpoint
  * holds) and visits every record with a greater seq, up to the first batch
  * that isn't valid.  *ret_end: the position after the last valid batch.  [JOURNAL-6]: the last one isn't valid if data that
- * it names doesn't match; then .rejected is set, and whoever goes on there has to call journal_skip_beyond. -EUCLEAN if sequence
- * numbers have a gap.  Batches are read whole; a batch's records are visited only when all of it is valid.
+ * it names doesn't match; then .rejected is set.  Where the ring can't be read the journal ends, too, and .stopped is set.  Whoever
+ * goes on after either has to call journal_skip_beyond. -EUCLEAN if sequence numbers have a gap.  Batches are read whole; a batch's records are visited only when all of it is valid.
  * The visited seqs continue from->seq without a gap. */
 int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[16],
 		 const struct journal_position *from, unsigned flags, record_visit visit,
@@ -70,7 +72,7 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 
 /* A scan has ended at *end.  *ret_number: of a whole batch that was written after the one that belongs there, 0: there
  * is none.  By [JOURNAL-3] the one that belongs there was durable then, so it was damaged since: a cut of the power leaves no such thing.
- * Looks as far as the longest batch may reach. */
+ * Looks as far as the longest batch may reach.  Cost: five times that, at most, is read. */
 int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid[16],
 		   const struct journal_position *end, uint64_t *ret_number) MUST_CHECK;
 
@@ -92,13 +94,20 @@ int tail_boot_id(uint8_t boot_id[16]) MUST_CHECK;
  * -ENOENT if neither is tmpfs. */
 int tail_directory(const char *rundir, char *buf, size_t len) MUST_CHECK;
 
+/* What a tail says of its session. */
+struct tail_state {
+	bool tainted;     /* a sync failed */
+	uint64_t durable; /* all records up to this seq were durable [TAIL-5]; 0: not known */
+};
+
 /* Reads an old session's tail at path: -ENOENT if there is none or it's not at
  * dev:ino; -ESTALE, with what differs, if it isn't *want's; else visits, in order, every
  * record in it with seq > after, whole groups only (a torn or unfinished
- * group ends it).  The first visited has seq after + 1, or -EUCLEAN "tail does not follow".
- * A tail whose records all are <= after is fine and visits nothing. *ret_tainted: its flag. */
+ * group ends it).  The first visited has seq after + 1, or -EILSEQ "tail does not follow".
+ * A tail whose records all are <= after is fine and visits nothing. *ret_state is set then, and with -EILSEQ. */
 int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_identity *want,
-	      uint64_t after, record_visit visit, void *opaque, bool *ret_tainted) MUST_CHECK;
+	      uint64_t after, record_visit visit, void *opaque,
+	      struct tail_state *ret_state) MUST_CHECK;
 
 /* ---- a running journal -------------------------------------------------------- */
 

@@ -33,11 +33,12 @@ struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool tail;            /* there is one to be replayed */
+	bool tail;            /* there is one to be replayed, or that has nothing more */
+	bool gap;             /* the tail goes on later than the journal ends */
+	uint64_t durable;     /* seq up to which the tail says that records were [TAIL-5] */
 	bool torn;            /* the journal goes on beyond its first batch that is not whole */
 	unsigned last_batch;  /* JOURNAL_LAST_...: what the first pass said */
 	bool dropped;         /* the page cache was, after the journal was looked at */
-	bool behind;          /* the tail goes on later than the journal ends */
 	uint64_t scanned;     /* records that the first pass saw */
 	struct record *ahead; /* [AHEAD_MAX] read, and not applied yet */
 	unsigned nahead;
@@ -153,7 +154,9 @@ static int scan_journal(struct replay *x, const struct journal_position *from,
 			    x, ret_end);
 }
 
-static int replay_journal(struct replay *x, struct journal_position *at)
+/* Second pass; *first: where the first one ended. */
+static int replay_journal(struct replay *x, const struct journal_position *first,
+			  struct journal_position *at)
 {
 	struct cowbd_pool *p = x->p;
 	struct journal_position from = *at, end;
@@ -168,6 +171,12 @@ static int replay_journal(struct replay *x, struct journal_position *at)
 			 &end);
 	if (r < 0 || (r = apply_ahead(x)) < 0)
 		return r;
+	if (end.batch != first->batch ||
+	    end.seq != first->seq) /* what was not set aside counts now */
+		return fail(-EIO,
+			    "%s's journal was read twice, and differed: batch %" PRIu64
+			    " came first, then %" PRIu64 "; try again",
+			    p->path, first->batch, end.batch);
 	settle_all(&p->e, x->last);
 	p->e.stats.replayed_journal = x->last - from.seq;
 	*at = end;
@@ -237,27 +246,59 @@ static int lost_tail(struct cowbd_pool *p, const char *why)
 		p->path, why);
 }
 
-/* A journal that ends at end may have gone on, and be damaged there. */
-static int look_beyond(struct replay *x, const struct journal_position *end)
+/* The journal went on from end, and can't be read there; proof: how that is known. */
+static int accept_damage(struct replay *x, const struct journal_position *end, const char *proof)
 {
 	struct cowbd_pool *p = x->p;
-	uint64_t beyond;
-	int r = journal_beyond(p->e.store, &p->e.geo, p->e.super.uuid, end, &beyond);
 
-	if (r < 0 || beyond == 0)
-		return r;
 	if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
-		return fail(
-			-EUCLEAN,
-			"batch %" PRIu64 " of %s's journal is damaged, and batch %" PRIu64
-			" is there: what was flushed from then on can't be replayed; go on without "
-			"it with `serve --after-error`",
-			end->batch, p->path, beyond);
+		return fail(-EUCLEAN,
+			    "batch %" PRIu64
+			    " of %s's journal is damaged, and %s: what was flushed from then on "
+			    "can't be replayed; go on without it with `serve --after-error`",
+			    end->batch, p->path, proof);
 	add_note(p,
 		 "the journal is damaged: what was written from its batch %" PRIu64
 		 " on is lost, flushed or not",
 		 end->batch);
 	x->torn = true;
+	x->tail = false; /* it doesn't follow */
+	return 0;
+}
+
+/* A journal that ends at end may have gone on, and be damaged there. */
+static int look_beyond(struct replay *x, const struct journal_position *end)
+{
+	struct cowbd_pool *p = x->p;
+	uint64_t beyond;
+	char proof[64];
+	int r = journal_beyond(p->e.store, &p->e.geo, p->e.super.uuid, end, &beyond);
+
+	if (r < 0 || beyond == 0)
+		return r;
+	snprintf(proof, sizeof proof, "batch %" PRIu64 " is there", beyond);
+	return accept_damage(x, end, proof);
+}
+
+/* The ring can't be read at end, where the journal may have gone on. */
+static int accept_stop(struct replay *x, const struct journal_position *end)
+{
+	struct cowbd_pool *p = x->p;
+
+	if (x->tail) {
+		add_note(p, "a part of the journal can't be read, and none of it is needed");
+		return 0;
+	}
+	if (!(p->flags & COWBD_OPEN_AFTER_ERROR))
+		return fail(-EIO,
+			    "%s's journal can't be read where its batch %" PRIu64
+			    " belongs: if there was one, what was flushed from then on can't be "
+			    "replayed; go on without it with `serve --after-error`",
+			    p->path, end->batch);
+	add_note(p,
+		 "the journal can't be read: what was written from its batch %" PRIu64
+		 " on, if there was one, is lost, flushed or not",
+		 end->batch);
 	return 0;
 }
 
@@ -270,7 +311,8 @@ static int scan_tail(struct replay *x, uint64_t before)
 	uint64_t journaled = x->scanned;
 	uint8_t boot[16];
 	char path[sizeof s->tail_path + 1] = "";
-	bool tainted = false;
+	struct tail_state state = {0};
+	bool tainted;
 	int r = tail_boot_id(boot);
 
 	if (r < 0)
@@ -285,21 +327,22 @@ static int scan_tail(struct replay *x, uint64_t before)
 		return lost_tail(p, "this is a copy of the pool that it belongs to");
 	identity_of(p, &want);
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x,
-		      &tainted);
-	x->behind = r == -EUCLEAN;
+		      &state);
+	x->gap = r == -EILSEQ;
+	x->durable = state.durable;
 	if (r == -ENOENT || r == -ESTALE) {
 		char why[200];
 
 		snprintf(why, sizeof why, "%s", error_message());
 		return lost_tail(p, why);
 	}
-	if (r < 0)
+	if (r < 0 && !x->gap)
 		return r;
-	x->dropped = tainted && !was_tainted(p);
+	x->dropped = state.tainted && !was_tainted(p);
 	if (x->dropped && (r = accept_error(p)) < 0)
 		return r;
 	/* what only the superblock says: the data that the tail's records name may be gone all the same */
-	tainted |= was_tainted(p);
+	tainted = state.tainted || was_tainted(p);
 	if (tainted && x->scanned > journaled)
 		add_note(p, "%" PRIu64 " changes that were not durable yet are given up",
 			 x->scanned - journaled);
@@ -314,7 +357,7 @@ static int replay_tail(struct replay *x)
 	struct tail_identity want;
 	char path[sizeof s->tail_path + 1] = "";
 	uint64_t before = x->last;
-	bool tainted;
+	struct tail_state state;
 	int r;
 
 	if (!x->tail || MUTANT("no-tail"))
@@ -322,7 +365,7 @@ static int replay_tail(struct replay *x)
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	identity_of(p, &want);
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x,
-		      &tainted);
+		      &state);
 	if (r >= 0)
 		r = apply_ahead(x);
 	p->e.stats.replayed_tail = x->last - before;
@@ -382,13 +425,22 @@ static int allocate_again(struct replay *x)
 static int look_at_all(struct replay *x, const struct journal_position *at,
 		       struct journal_position *end)
 {
-	int r = scan_journal(x, at, end);
+	int r;
 
+	x->scanned = x->durable = 0;
+	x->gap = false;
+	r = scan_journal(x, at, end);
 	if (r == 0)
 		r = look_beyond(x, end);
 	if (r == 0 && !x->torn) /* else the tail doesn't follow */
 		r = scan_tail(x, end->seq);
 	return r;
+}
+
+/* The journal ends before records that the tail says were durable, or before its first one. [TAIL-5] */
+static bool falls_short(const struct replay *x, const struct journal_position *end)
+{
+	return !x->torn && (x->gap || x->durable > end->seq);
 }
 
 /* The last batch doesn't count: a power cut leaves that, or its data is damaged. */
@@ -407,19 +459,36 @@ static int accept_rejected(struct cowbd_pool *p, const struct journal_position *
 	return 0;
 }
 
+/* The last batch was durable, and its data with it, whatever that holds now [JOURNAL-6]. */
+static int count_rejected(struct replay *x, const struct journal_position *at,
+			  struct journal_position *end)
+{
+	int r;
+
+	x->last_batch = JOURNAL_LAST_COUNTS;
+	x->scanned = 0;
+	r = x->dropped ? scan_journal(x, at, end) : look_at_all(x, at, end);
+	if (r == 0)
+		add_note(x->p, "data that the last commit wrote is not as it was written: it is "
+			       "damaged since");
+	return r;
+}
+
 static int first_pass(struct replay *x, const struct journal_position *at,
 		      struct journal_position *end)
 {
 	int r = look_at_all(x, at, end);
 
-	if (x->behind && end->rejected) { /* it was durable [JOURNAL-5] */
-		x->last_batch = JOURNAL_LAST_COUNTS;
-		x->scanned = 0;
-		r = look_at_all(x, at, end);
-	} else if (r == 0 && x->dropped) { /* the data was the cache's, not the disk's */
+	if (r == 0 && x->dropped) { /* what was read was the cache's, not the disk's */
 		x->scanned = 0;
 		r = scan_journal(x, at, end);
 	}
+	if (r == 0 && end->rejected && falls_short(x, end))
+		r = count_rejected(x, at, end);
+	if (r == 0 && falls_short(x, end))
+		r = accept_damage(x, end, "the volatile tail says that it was durable");
+	else if (r == 0 && end->stopped && !x->torn)
+		r = accept_stop(x, end);
 	if (r == 0 && end->rejected)
 		r = accept_rejected(x->p, end);
 	x->last_batch = end->rejected ? JOURNAL_LAST_REJECTED : JOURNAL_LAST_COUNTS;
@@ -449,7 +518,7 @@ int recover(struct cowbd_pool *p)
 		if (r == 0 && !e->read_only)
 			r = super_commit(p, &p->committed);
 		if (r == 0)
-			r = replay_journal(&x, &at);
+			r = replay_journal(&x, &end, &at);
 		if (r == 0)
 			r = replay_tail(&x);
 		if (r == 0)
@@ -459,7 +528,7 @@ int recover(struct cowbd_pool *p)
 	free(x.zones);
 	free(x.ahead);
 	/* nor may a batch whose data was not there count later, when the same data may be there again */
-	if (x.torn || at.rejected)
+	if (x.torn || at.rejected || at.stopped)
 		journal_skip_beyond(&e->geo, &at);
 	p->recovered = at;
 	p->recovered.seq = x.last;

@@ -23,7 +23,10 @@
  *            follow it are durable: not greater than the journal's last.
  *   [TAIL-4] A group counts only with its end, since it took effect at once.
  *
- * The header is sealed but for start and flags, each changed by one store.
+ *   [TAIL-5] durable moves after start has: the journal or a checkpoint has every record up to it.
+ *            One that ends before it has lost something, which an empty tail could not tell.
+ *
+ * The header is sealed but for start, durable and flags, each changed by one store.
  *
  * Failure: making a tail fails as a whole, before the old one is replaced.
  */
@@ -41,6 +44,7 @@
 static_assert(RECORD_BYTES_MAX <= TAIL_OVERHANG, "a record fits behind the end of the ring");
 static_assert(sizeof(struct disk_tail) <= PAGE_BYTES, "the tail's header is one page");
 static_assert(offsetof(struct disk_tail, start) % 8 == 0, "start is one aligned store");
+static_assert(offsetof(struct disk_tail, durable) % 8 == 0, "durable is one aligned store");
 
 /* ---- header --------------------------------------------------------------- */
 
@@ -52,7 +56,7 @@ static uint64_t header_sum(const struct disk_tail *header, const uint8_t uuid[16
 
 	memcpy(page, header, sizeof page);
 	copy->checksum = copy->flags = put64(0);
-	copy->start = 0;
+	copy->start = copy->durable = 0;
 	return checksum(page, sizeof page, page_seed(PAGE_TAIL, uuid));
 }
 
@@ -311,7 +315,7 @@ static int image_visit(const struct tail_image *image, uint64_t after, record_vi
 		if (r.seq <= after)
 			continue;
 		if (r.seq != after + 1)
-			return fail(-EUCLEAN,
+			return fail(-EILSEQ,
 				    "tail does not follow: it goes on with record %" PRIu64
 				    ", the journal ends with %" PRIu64,
 				    r.seq, after);
@@ -343,7 +347,7 @@ static int open_old(const char *path, uint64_t dev, uint64_t ino, int *ret_fd, u
 }
 
 int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_identity *want,
-	      uint64_t after, record_visit visit, void *opaque, bool *ret_tainted)
+	      uint64_t after, record_visit visit, void *opaque, struct tail_state *ret_state)
 {
 	union {
 		struct disk_tail h;
@@ -377,11 +381,9 @@ int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_id
 	if (err)
 		return err;
 	memcpy(ring + image.ring_bytes, ring, TAIL_OVERHANG);
-	err = image_visit(&image, after, visit, opaque);
-	if (err)
-		return err;
-	*ret_tainted = get64(page.h.flags) & TAIL_TAINTED;
-	return 0;
+	*ret_state = (struct tail_state){.tainted = get64(page.h.flags) & TAIL_TAINTED,
+					 .durable = page.h.durable};
+	return image_visit(&image, after, visit, opaque);
 }
 
 /* ---- where to keep it ------------------------------------------------------------ */

@@ -16,6 +16,7 @@ unit_tests = \
 	tests/unit/test_hold \
 	tests/unit/test_interruption \
 	tests/unit/test_journal \
+	tests/unit/test_journal_end \
 	tests/unit/test_journal_random \
 	tests/unit/test_manage \
 	tests/unit/test_map \

@@ -110,7 +110,7 @@ static void judge_tail(const uint8_t *data, size_t len)
 	static int fd = -1;
 	struct tail_identity want = {.pool_dev = 1, .pool_ino = 2};
 	struct seen seen = {0}, twice = {0};
-	bool tainted;
+	struct tail_state state = {0};
 	struct stat st;
 
 	if (len < 8)
@@ -129,10 +129,10 @@ static void judge_tail(const uint8_t *data, size_t len)
 	FUZZ_HOLDS(ftruncate(fd, (off_t)round_up(MAX(len, 1u), PAGE_BYTES)) == 0);
 	memcpy(want.uuid, uuid, sizeof uuid);
 	seen.last = twice.last = fuzz_get(data, 8);
-	if (tail_scan(path, st.st_dev, st.st_ino, &want, seen.last, visit, &seen, &tainted) < 0)
+	if (tail_scan(path, st.st_dev, st.st_ino, &want, seen.last, visit, &seen, &state) < 0)
 		return;
 	FUZZ_HOLDS(tail_scan(path, st.st_dev, st.st_ino, &want, twice.last, visit, &twice,
-			     &tainted) == 0);
+			     &state) == 0);
 	FUZZ_HOLDS(seen.n == twice.n && seen.sum == twice.sum);
 }
 

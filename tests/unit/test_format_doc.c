@@ -165,6 +165,7 @@ static struct {
 	F(disk_tail, pool_ino),
 	F(disk_tail, ring_bytes),
 	F(disk_tail, flags),
+	F(disk_tail, durable),
 	F(disk_tail, start),
 };
 

@@ -726,7 +726,7 @@ START_TEST(a_read_error_ahead_of_the_journal_does_no_harm_and_one_in_it_is_repor
 	store_sim_fault(b.store, SIM_FAULT_READ, 1, 1, -EIO);
 	scan_expecting(&b, 5);
 	store_sim_fault(b.store, SIM_FAULT_READ, 1, 0, -EIO);
-	ck_assert_int_eq(scan_error(&b), -EIO);
+	ck_assert(scan_up_to(&b, 0).stopped);
 	bench_fini(&b);
 }
 END_TEST

@@ -87,13 +87,13 @@ static void model_scan_tail(struct model *m, uint64_t journal_last, uint64_t app
 {
 	struct visited v = {0};
 	uint64_t dev, ino;
-	bool tainted = true;
+	struct tail_state state = {0};
 
 	ck_assert(journal_tail_id(m->b.journal, &dev, &ino));
 	ck_assert_int_eq(tail_scan(m->tail_path, dev, ino, &m->opt.identity, journal_last,
-				   visit_nth, &v, &tainted),
+				   visit_nth, &v, &state),
 			 0);
-	ck_assert(!tainted);
+	ck_assert(!state.tainted);
 	ck_assert_uint_eq(v.n, appended - journal_last);
 	if (v.n)
 		ck_assert_uint_eq(v.first, journal_last + 1);

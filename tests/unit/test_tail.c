@@ -88,23 +88,24 @@ static void tail_bench_kill(struct bench *b)
 }
 
 /* Scans the file at path as that session's, whatever inode it has. */
-static int scan_file(const char *path, uint64_t after, struct visited *v, bool *ret_tainted)
+static int scan_file(const char *path, uint64_t after, struct visited *v,
+		     struct tail_state *ret_state)
 {
 	struct tail_identity want = identity;
 	struct stat st;
 
 	ck_assert_int_eq(stat(path, &st), 0);
 	memcpy(want.uuid, test_uuid, sizeof test_uuid);
-	return tail_scan(path, st.st_dev, st.st_ino, &want, after, visit_nth, v, ret_tainted);
+	return tail_scan(path, st.st_dev, st.st_ino, &want, after, visit_nth, v, ret_state);
 }
 
 static void scan_tail_expecting(uint64_t after, uint64_t last)
 {
 	struct visited v = {0};
-	bool tainted = true;
+	struct tail_state state = {0};
 
-	ck_assert_int_eq(scan_file(tail_path, after, &v, &tainted), 0);
-	ck_assert(!tainted);
+	ck_assert_int_eq(scan_file(tail_path, after, &v, &state), 0);
+	ck_assert(!state.tainted);
 	ck_assert_uint_eq(v.n, last - after);
 	ck_assert(!v.open);
 	if (v.n)
@@ -127,12 +128,12 @@ static uint64_t scan_last(uint64_t after)
 	struct tail_identity want = identity;
 	uint64_t last = 0;
 	struct stat st;
-	bool tainted;
+	struct tail_state state = {0};
 
 	memcpy(want.uuid, test_uuid, sizeof test_uuid);
 	ck_assert_quick(stat(tail_path, &st) == 0);
 	ck_assert_quick(tail_scan(tail_path, st.st_dev, st.st_ino, &want, after, count_records,
-				  &last, &tainted) == 0);
+				  &last, &state) == 0);
 	ck_assert_quick(!last || last > after);
 	return last;
 }
@@ -288,12 +289,12 @@ START_TEST(a_tail_that_does_not_follow_the_journal_is_refused)
 {
 	struct visited v = {0};
 	struct bench b;
-	bool tainted;
+	struct tail_state state = {0};
 
 	tail_bench_init(&b, 10);
 	append_group(b.journal, 3);
 	tail_bench_kill(&b);
-	ck_assert_int_eq(scan_file(tail_path, 9, &v, &tainted), -EUCLEAN);
+	ck_assert_int_eq(scan_file(tail_path, 9, &v, &state), -EILSEQ);
 	ck_assert_ptr_nonnull(strstr(error_message(), "tail does not follow"));
 	ck_assert_uint_eq(v.n, 0);
 }
@@ -303,12 +304,12 @@ START_TEST(a_scan_of_the_tail_ends_with_the_visitors_error)
 {
 	struct visited v = {.stop_at = 2};
 	struct bench b;
-	bool tainted;
+	struct tail_state state = {0};
 
 	tail_bench_init(&b, 0);
 	append_group(b.journal, 3);
 	tail_bench_kill(&b);
-	ck_assert_int_eq(scan_file(tail_path, 0, &v, &tainted), -ECANCELED);
+	ck_assert_int_eq(scan_file(tail_path, 0, &v, &state), -ECANCELED);
 	ck_assert_uint_eq(v.n, 2);
 }
 END_TEST
@@ -317,15 +318,15 @@ START_TEST(a_tainted_session_says_so)
 {
 	struct visited v = {0};
 	struct bench b;
-	bool tainted = false;
+	struct tail_state state = {0};
 
 	tail_bench_init(&b, 0);
 	append_group(b.journal, 3);
 	journal_taint(b.journal);
 	journal_taint(b.journal);
 	tail_bench_kill(&b);
-	ck_assert_int_eq(scan_file(tail_path, 0, &v, &tainted), 0);
-	ck_assert(tainted);
+	ck_assert_int_eq(scan_file(tail_path, 0, &v, &state), 0);
+	ck_assert(state.tainted);
 	ck_assert_uint_eq(v.n, 3);
 }
 END_TEST
@@ -363,16 +364,16 @@ static void check_after_kill(const struct progress *p)
 {
 	struct visited v = {0};
 	uint64_t after = p->durable;
-	bool tainted;
-	int err = scan_file(tail_path, after, &v, &tainted);
+	struct tail_state state = {0};
+	int err = scan_file(tail_path, after, &v, &state);
 
 	/* done with, but not yet said: then what was written is gone from the tail, maybe all there was */
 	if (err || (v.n == 0 && p->writing > after)) {
-		ck_assert(err == 0 || err == -EUCLEAN);
+		ck_assert(err == 0 || err == -EILSEQ);
 		ck_assert_uint_gt(p->writing, after);
 		after = p->writing;
 		v = (struct visited){0};
-		err = scan_file(tail_path, after, &v, &tainted);
+		err = scan_file(tail_path, after, &v, &state);
 	}
 	ck_assert_int_eq(err, 0);
 	ck_assert(!v.open);
@@ -434,7 +435,7 @@ START_TEST(a_tail_of_another_pool_boot_session_or_copy_is_refused_by_name)
 	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
 		struct tail_identity want = identity;
 		struct visited v = {0};
-		bool tainted;
+		struct tail_state state = {0};
 
 		memcpy(want.uuid, test_uuid, sizeof test_uuid);
 		switch (i) {
@@ -445,7 +446,7 @@ START_TEST(a_tail_of_another_pool_boot_session_or_copy_is_refused_by_name)
 		case 4: want.pool_ino--; break;
 		}
 		ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
-					   &tainted),
+					   &state),
 				 -ESTALE);
 		ck_assert_msg(strstr(error_message(), named[i]) != NULL, "%s", error_message());
 		ck_assert_uint_eq(v.n, 0);
@@ -460,29 +461,29 @@ START_TEST(a_missing_or_replaced_tail_is_not_there)
 	struct tail_identity want = identity;
 	struct visited v = {0};
 	char moved[128];
-	bool tainted;
+	struct tail_state state = {0};
 
 	memcpy(want.uuid, test_uuid, sizeof test_uuid);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino + 1, &want, 0, visit_nth, &v,
-				   &tainted),
+				   &state),
 			 -ENOENT);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev + 1, st.st_ino, &want, 0, visit_nth, &v,
-				   &tainted),
+				   &state),
 			 -ENOENT);
 	snprintf(moved, sizeof moved, "%s/moved", dir);
 	ck_assert_int_eq(rename(tail_path, moved), 0);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
-				   &tainted),
+				   &state),
 			 -ENOENT);
 	ck_assert_int_eq(symlink("moved", tail_path), 0);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
-				   &tainted),
+				   &state),
 			 -ENOENT);
 	ck_assert_int_eq(unlink(tail_path), 0);
 	ck_assert_int_eq(mkfifo(tail_path, 0600), 0);
 	ck_assert_int_eq(stat(tail_path, &st), 0);
 	ck_assert_int_eq(tail_scan(tail_path, st.st_dev, st.st_ino, &want, 0, visit_nth, &v,
-				   &tainted),
+				   &state),
 			 -ENOENT);
 	ck_assert_int_eq(unlink(moved), 0);
 	ck_assert_uint_eq(v.n, 0);
@@ -496,13 +497,13 @@ START_TEST(a_damaged_header_is_refused)
 	dead_tail();
 	for (unsigned byte = 0; byte < PAGE_BYTES; byte++) {
 		struct visited v = {0};
-		bool tainted;
+		struct tail_state state = {0};
 
 		if (byte >= offsetof(struct disk_tail, start) &&
-		    byte < offsetof(struct disk_tail, start) + sizeof h->start)
-			continue; /* changes as it runs: below */
+		    byte < offsetof(struct disk_tail, durable) + sizeof h->durable)
+			continue; /* these change as it runs: below */
 		flip(tail_path, byte);
-		ck_assert_int_eq(scan_file(tail_path, 0, &v, &tainted), -ESTALE);
+		ck_assert_int_eq(scan_file(tail_path, 0, &v, &state), -ESTALE);
 		ck_assert_uint_eq(v.n, 0);
 		flip(tail_path, byte);
 	}
@@ -516,12 +517,12 @@ START_TEST(a_start_that_cannot_be_visits_nothing_that_does_not_follow)
 	for (unsigned byte = 0; byte < 8; byte++) {
 		off_t at = (off_t)(offsetof(struct disk_tail, start) + byte);
 		struct visited v = {0};
-		bool tainted;
+		struct tail_state state = {0};
 		int err;
 
 		flip(tail_path, at);
-		err = scan_file(tail_path, 0, &v, &tainted);
-		ck_assert(err == 0 || err == -ESTALE || err == -EUCLEAN);
+		err = scan_file(tail_path, 0, &v, &state);
+		ck_assert(err == 0 || err == -ESTALE || err == -EILSEQ);
 		ck_assert(!v.n || v.first == 1);
 		flip(tail_path, at);
 	}
@@ -539,11 +540,11 @@ START_TEST(a_tail_of_another_length_is_refused)
 
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		struct visited v = {0};
-		bool tainted;
+		struct tail_state state = {0};
 
 		dead_tail();
 		ck_assert_int_eq(truncate(tail_path, lengths[i]), 0);
-		ck_assert_int_eq(scan_file(tail_path, 0, &v, &tainted), -ESTALE);
+		ck_assert_int_eq(scan_file(tail_path, 0, &v, &state), -ESTALE);
 		ck_assert_uint_eq(v.n, 0);
 	}
 }
