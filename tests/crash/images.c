@@ -230,26 +230,24 @@ static int open_image(struct store *s, unsigned flags, struct cowbd_pool **ret_p
 
 enum { LOOK_WORK = 1, LOOK_READ_ONLY = 2, LOOK_CLOSE = 4 };
 
-/* The tail of the session that opening began: it has a second name, to be put back. */
-struct new_tail {
-	char path[512], link[96];
-};
-
-static void keep_new_tail(struct cowbd_pool *p, struct new_tail *t)
+/* The tail of the session that opening began, as it is now: it gets a second name, to be put back. */
+static void keep_new_tail(struct cowbd_pool *p, struct kill *t)
 {
 	struct cowbd_pool_info info;
 
 	cowbd_pool_info(p, &info);
-	snprintf(t->path, sizeof t->path, "%s", info.tail);
-	snprintf(t->link, sizeof t->link, "%s/new", images_dir);
-	(void)unlink(t->link);
-	if (link(t->path, t->link) < 0)
-		t->link[0] = '\0';
+	snprintf(t->tail_path, sizeof t->tail_path, "%s", info.tail);
+	snprintf(t->tail_link, sizeof t->tail_link, "%s/new", images_dir);
+	(void)unlink(t->tail_link);
+	if (link(t->tail_path, t->tail_link) < 0)
+		t->tail_link[0] = '\0';
+	else if (kill_keep_tail(t) < 0)
+		abort();
 }
 
 /* Opens s (taken over), judges.  ret_log: the store after opening with its log, if not NULL. */
 static int look_at(const struct image *im, struct store *s, unsigned open_flags, unsigned how,
-		   uint64_t *ret_hash, struct store **ret_log, struct new_tail *ret_tail)
+		   uint64_t *ret_hash, struct store **ret_log, struct kill *ret_tail)
 {
 	const struct sim_options record = {.seed = 5, .record = true};
 	struct cowbd_pool *p;
@@ -433,14 +431,14 @@ int try_image(struct image *im)
 
 /* Another kill at some event of the recovery: nothing is lost, both tails are there. */
 static int kill_again(struct image *im, const struct kill *k, struct store *log,
-		      const struct new_tail *tail, uint64_t hash)
+		      const struct kill *tail, uint64_t hash)
 {
 	uint64_t random = im->random + 2, hash2;
 	size_t n;
 	int r = 0;
 
 	(void)store_sim_events(log, &n);
-	for (unsigned i = 0; i < 4 && r == 0 && n > k->events && tail->link[0]; i++) {
+	for (unsigned i = 0; i < 4 && r == 0 && n > k->events && tail->tail_link[0]; i++) {
 		size_t at = k->events + 1 + random_of(&random) % (n - k->events);
 		struct store *again;
 
@@ -450,7 +448,7 @@ static int kill_again(struct image *im, const struct kill *k, struct store *log,
 			store_close(again);
 			continue;
 		}
-		if (kill_put_tail(k) < 0 || (link(tail->link, tail->path) < 0 && errno != EEXIST))
+		if (kill_put_tail(k) < 0 || kill_put_tail(tail) < 0)
 			r = failed(im, "the tails could not be put back");
 		else
 			r = look_at(im, again, 0, LOOK_CLOSE, &hash2, NULL, NULL);
@@ -460,7 +458,7 @@ static int kill_again(struct image *im, const struct kill *k, struct store *log,
 		if (r < 0)
 			say_where(&(struct nest){.from = k->events}, at, n, 0, 0);
 		kill_take_tail(k);
-		(void)unlink(tail->path);
+		kill_take_tail(tail);
 	}
 	return r;
 }
@@ -470,7 +468,7 @@ static int try_kill(const struct phase *ph, const struct kill *k, uint64_t seed)
 	static struct image im;
 	const struct sim_options record = {.seed = seed, .record = true};
 	struct store *s, *log = NULL;
-	struct new_tail tail = {"", ""};
+	struct kill tail = {.tail = NULL};
 	uint64_t content;
 	int r;
 
@@ -487,7 +485,8 @@ static int try_kill(const struct phase *ph, const struct kill *k, uint64_t seed)
 	kill_take_tail(k);
 	if (r == 0)
 		r = kill_again(&im, k, log, &tail, content);
-	(void)unlink(tail.link);
+	(void)unlink(tail.tail_link);
+	free(tail.tail);
 	if (r == 0) {
 		im.killed = false;
 		im.kind = IMAGE_KILLED_CUT;

@@ -24,11 +24,13 @@ static struct run *running;
 static _Thread_local bool main_thread; /* the one whose calls are wrapped */
 static const struct store_ops *sim_ops;
 
-static int read_tail(const char *path, uint8_t *buf)
+int kill_keep_tail(struct kill *k)
 {
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP_CLOSE int fd = open(k->tail_link, O_RDONLY | O_CLOEXEC);
 
-	return fd >= 0 && pread(fd, buf, TAIL_KEPT, 0) == (ssize_t)TAIL_KEPT ? 0 : -1;
+	k->tail = malloc(TAIL_KEPT);
+	return k->tail && fd >= 0 && pread(fd, k->tail, TAIL_KEPT, 0) == (ssize_t)TAIL_KEPT ? 0
+											    : -1;
 }
 
 static void die_here(struct store *s)
@@ -37,15 +39,13 @@ static void die_here(struct store *s)
 	struct kill *k = &ph->kill[ph->nkills];
 	const struct sim_options opt = {.seed = running->set->seed, .record = true};
 
-	k->tail = malloc(TAIL_KEPT);
-	if (!k->tail || read_tail(running->tail_link, k->tail) < 0 ||
-	    store_sim_copy(s, &opt, &k->store) < 0) {
+	snprintf(k->tail_path, sizeof k->tail_path, "%s", running->tail_path);
+	snprintf(k->tail_link, sizeof k->tail_link, "%s", running->tail_link);
+	if (kill_keep_tail(k) < 0 || store_sim_copy(s, &opt, &k->store) < 0) {
 		free(k->tail);
 		return;
 	}
 	(void)store_sim_events(s, &k->events);
-	snprintf(k->tail_path, sizeof k->tail_path, "%s", running->tail_path);
-	snprintf(k->tail_link, sizeof k->tail_link, "%s", running->tail_link);
 	ph->nkills++;
 }
 

@@ -63,7 +63,8 @@ int workload_make(uint64_t seed, struct store **ret_store, char *why, size_t len
 int workload_run(const struct settings *set, struct store *s, struct phase *ret_phase, char *why,
 		 size_t len);
 
-/* Puts the tail of a kill where the pool looks for it; takes it away. */
+/* Keeps what the tail of a kill (tail_link) has now; puts it where the pool looks for it; takes it away. */
+int kill_keep_tail(struct kill *k);
 int kill_put_tail(const struct kill *k);
 void kill_take_tail(const struct kill *k);
 
