@@ -33,7 +33,6 @@ static bool read_ring(struct check *c, struct ring *r, uint64_t offset, uint64_t
 {
 	if (store_read(c->store, STORE_DIRECT, ZONE_BYTES + offset, r->batch, len) == 0)
 		return true;
-	c->result.journal_unreadable = true;
 	check_found(c, COWBD_DAMAGE, ZONE_BYTES + offset, "the journal can't be read: %s",
 		    error_message());
 	return false;
@@ -197,7 +196,7 @@ static int scan_ring(struct check *c, struct ring *r)
 		r->begun = false;
 		got = read_batch(c, r, offset);
 
-		if (got == 0 && offset != 0)
+		if (got == 0 && r->bytes - offset < r->bytes / 2) /* it may not have fitted */
 			got = read_batch(c, r, offset = 0);
 		if (got <= 0 || is_past(c, r))
 			return got < 0 ? got : check_last(c, r);
@@ -226,7 +225,9 @@ static int is_later(struct check *c, struct ring *r, uint64_t offset, const void
 
 	memcpy(&h, page, sizeof h);
 	if (get32(h.kind) != PAGE_BATCH || get64(h.number) <= r->number ||
-	    get64(h.number) - r->number >= r->bytes / PAGE_BYTES || get32(h.length) > r->budget)
+	    get64(h.number) - r->number >= r->bytes / PAGE_BYTES || get32(h.length) % PAGE_BYTES ||
+	    get32(h.length) > r->bytes - offset || get32(h.length) > r->bytes / 2 ||
+	    get32(h.length) > r->budget)
 		return 0;
 	r->budget -= get32(h.length);
 	other.number = get64(h.number);

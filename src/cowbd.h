@@ -126,7 +126,7 @@ struct cowbd_pool_info {
 	uint32_t block_bytes;
 	bool read_only, failed, was_clean;
 	char failure[256];            /* why it is read-only, "" */
-	char note[256];               /* what opening found and got over, "" */
+	char note[1024];              /* what opening found and got over, "" */
 	uint64_t size, journal_bytes; /* bytes */
 	uint64_t zones, free_zones, data_zones, meta_zones, reserve_zones;
 	uint64_t block_zones_bytes; /* bytes that data can use at most */
@@ -320,7 +320,6 @@ struct cowbd_check_result {
 	uint64_t pages, blocks, objects;           /* verified; counted; seen */
 	uint64_t journal_batches, journal_records; /* valid beyond the checkpoint */
 	uint64_t journal_lost;                     /* batches known to be lost beyond these */
-	bool journal_unreadable;                   /* a read of it failed: so it ended there */
 	unsigned passes;                           /* over the leaves of the maps */
 	uint64_t checkpoints, saved_pages;         /* online: that went on, and what they saved */
 	uint64_t memory_bytes; /* for counts and for pages that were kept, in the first pass */

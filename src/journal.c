@@ -110,6 +110,7 @@ struct scan {
 	/* what is read: bytes [low, high) of the ring */
 	uint8_t *buf;
 	uint64_t buf_bytes, low, high;
+	bool careful; /* something ahead can't be read: no more is read than is asked for */
 };
 
 /* Gets the ring's bytes [offset, offset + len), reading ahead. */
@@ -130,11 +131,12 @@ static int scan_bytes(struct scan *s, uint64_t offset, uint64_t len, uint8_t **r
 				return fail(-ENOMEM, "out of memory");
 			s->buf_bytes = bytes;
 		}
-		want = MIN(s->buf_bytes, s->ring_bytes - offset);
+		want = s->careful ? len : MIN(s->buf_bytes, s->ring_bytes - offset);
 		s->low = s->high = 0;
 		err = store_read(s->store, STORE_DIRECT, ZONE_BYTES + offset, s->buf, want);
 		if (err && want > len) { /* what lies ahead may be bad and not needed */
 			want = len;
+			s->careful = true;
 			err = store_read(s->store, STORE_DIRECT, ZONE_BYTES + offset, s->buf, want);
 		}
 		if (err)
@@ -302,13 +304,15 @@ static int scan_advance(struct scan *s, const struct disk_batch *h, uint64_t off
 }
 
 /* The batch that was found is kept until it is known whether it is the last one. */
-static int keep_last(struct scan *s, const struct disk_batch *h, const struct journal_position *at)
+static int keep_last(struct scan *s, const struct disk_batch *h, uint64_t offset,
+		     const struct journal_position *at)
 {
 	s->last = malloc(get32(h->length));
 	if (!s->last)
 		return fail(-ENOMEM, "out of memory");
 	memcpy(s->last, h, get32(h->length));
 	s->last_at = *at;
+	s->last_at.bad = offset;
 	return 0;
 }
 
@@ -379,19 +383,23 @@ static int scan_end(struct scan *s, record_visit visit, void *opaque)
 	return 0;
 }
 
-/* Finds the next batch: where the one before it ended, or at the ring's front, if it did not fit there. *ret_batch: NULL if
- * there is none, or it can't be read. */
+/* Finds the next batch: where the one before it ended, or at the ring's front, if it may not have fitted there.
+ * *ret_batch: NULL if there is none, or it can't be read. */
 static int scan_next(struct scan *s, uint64_t *ret_offset, struct disk_batch **ret_batch)
 {
 	const uint64_t places[] = {s->at.offset, 0};
+	bool may_wrap = s->ring_bytes - s->at.offset < s->ring_bytes / 2;
 
 	s->begun = s->at.stopped = false;
-	for (unsigned i = 0; i < (s->at.offset ? 2 : 1); i++) {
+	for (unsigned i = 0; i < (may_wrap ? 2 : 1); i++) {
 		int err = scan_at(s, places[i], ret_batch);
 
 		if (err && err != -EIO)
 			return err;
-		s->at.stopped |= err == -EIO;
+		if (err) {
+			s->at.stopped = true;
+			s->at.bad = places[i];
+		}
 		if (*ret_batch) {
 			s->at.stopped = false;
 			*ret_offset = places[i];
@@ -420,7 +428,7 @@ static int scan_all(struct scan *s, record_visit visit, void *opaque)
 			err = scan_advance(s, h, offset);
 		if (!err)
 			err = get32(h->sums) && s->batch_end > s->from_seq
-				      ? keep_last(s, h, &before)
+				      ? keep_last(s, h, offset, &before)
 				      : batch_visit(s, h, visit, opaque);
 		if (err)
 			return err;
@@ -473,7 +481,7 @@ static uint64_t far_bytes(uint64_t ring_bytes)
 /* Is there a whole batch at offset that was written after the one at s->at? */
 static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
 {
-	struct disk_batch h;
+	struct disk_batch h, *whole;
 	uint8_t *bytes;
 	int err = scan_bytes(s, offset, PAGE_BYTES, &bytes);
 
@@ -491,10 +499,11 @@ static int is_beyond(struct scan *s, uint64_t offset, uint64_t *ret_number)
 	err = scan_bytes(s, offset, get32(h.length), &bytes);
 	if (err)
 		return err == -ENOMEM ? err : 0;
-	((struct disk_batch *)(void *)bytes)->checksum = put64(0);
-	s->low = s->high = 0; /* it is not what the disk says any more */
-	if (checksum(bytes, get32(h.length), page_seed(PAGE_BATCH, s->uuid)) == get64(h.checksum))
+	whole = (void *)bytes;
+	whole->checksum = put64(0);
+	if (checksum(whole, get32(h.length), page_seed(PAGE_BATCH, s->uuid)) == get64(h.checksum))
 		*ret_number = get64(h.number);
+	whole->checksum = h.checksum;
 	return 0;
 }
 
@@ -535,6 +544,17 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 	if (!err)
 		*ret_number = number;
 	return err;
+}
+
+int journal_void(struct store *s, const struct journal_position *end)
+{
+	CLEANUP_FREE uint8_t *zeros = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+
+	if (!zeros)
+		return fail(-ENOMEM, "out of memory");
+	memset(zeros, 0, PAGE_BYTES);
+	return store_write(s, STORE_DIRECT | STORE_WRITE | STORE_DURABLE, ZONE_BYTES + end->bad,
+			   zeros, PAGE_BYTES);
 }
 
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end)
@@ -703,9 +723,9 @@ static void pending_retire(struct journal *j, uint64_t end, uint64_t seq)
 	uint64_t bytes = end - read_relaxed(&j->start);
 
 	assert(end <= atomic_load_explicit(&j->end, memory_order_acquire));
+	__atomic_store_n(&j->tail.header->durable, seq, __ATOMIC_RELEASE); /* [TAIL-5] */
 	/* [JOURNAL-5] [TAIL-3]: the tail's start moves before the space can be had again */
 	__atomic_store_n(&j->tail.header->start, end, __ATOMIC_RELEASE);
-	__atomic_store_n(&j->tail.header->durable, seq, __ATOMIC_RELEASE); /* [TAIL-5] */
 	atomic_store_explicit(&j->start, end, memory_order_release);
 	atomic_store_explicit(&j->durable_seq, seq, memory_order_release);
 	journal_release(j, bytes);

@@ -42,6 +42,7 @@ struct journal_position {
 	bool rejected;   /* the batch there is whole, and the data that it names is not, */
 	bool unreadable; /* or can't be read */
 	bool stopped;    /* the ring can't be read there */
+	uint64_t bad;    /* with either: where, bytes in the ring */
 };
 
 /* Data that a batch vouches for. */
@@ -76,6 +77,9 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid[16],
 		   const struct journal_position *end, uint64_t *ret_number) MUST_CHECK;
 
+/* A scan has ended at *end, .stopped or .rejected: zeros, durable, take the place of what may be a batch. */
+int journal_void(struct store *s, const struct journal_position *end) MUST_CHECK;
+
 /* Where a journal can go on from end though there are batches beyond it: their numbers are below its own. */
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end);
 
@@ -98,6 +102,8 @@ int tail_directory(const char *rundir, char *buf, size_t len) MUST_CHECK;
 struct tail_state {
 	bool tainted;     /* a sync failed */
 	uint64_t durable; /* all records up to this seq were durable [TAIL-5]; 0: not known */
+	uint64_t first;   /* seq of the first record > after, 0: there is none; with -EILSEQ, too */
+	uint64_t last;    /* of the last one visited, or after */
 };
 
 /* Reads an old session's tail at path: -ENOENT if there is none or it's not at

@@ -163,17 +163,6 @@ static void tell(const struct cowbd_check_options *opt, enum cowbd_damage_kind k
 		opt->report(opt->opaque, kind, "", UINT64_MAX, message);
 }
 
-/* What opening got over is lost, or nearly was. */
-static int tell_and_close(struct cowbd_pool *p, const struct cowbd_check_options *opt)
-{
-	struct cowbd_pool_info info;
-
-	cowbd_pool_info(p, &info);
-	if (info.note[0])
-		tell(opt, COWBD_NOTE, info.note);
-	return cowbd_close(p);
-}
-
 /* Replays what the last session left; a pool that can't be opened is repaired as its checkpoint is. */
 static int recover_first(const char *path, bool dry_run, const struct cowbd_check_options *opt,
 			 struct store **s, struct cowbd_repair_result *result)
@@ -192,15 +181,13 @@ static int recover_first(const char *path, bool dry_run, const struct cowbd_chec
 		     "what was written and flushed from a damaged batch of the journal on is "
 		     "lost: all goes back to the batch before it");
 	}
-	if (result->before.journal_unreadable)
-		how.flags = COWBD_OPEN_AFTER_ERROR;
 	if (dry_run)
 		return 0;
 	store_close(*s);
 	*s = NULL;
 	r = cowbd_open(path, &how, &p);
 	if (r == 0)
-		r = tell_and_close(p, opt);
+		r = cowbd_close(p);
 	result->recovered = r == 0;
 	if (r == -EBUSY || r == -ENOMEM)
 		return r;

@@ -72,7 +72,7 @@ struct cowbd_pool {
 	unsigned nclients;
 
 	char tail_state[320];
-	char note[256]; /* of opening: "the second superblock was damaged", "" none */
+	char note[1024]; /* of opening: "the second superblock was damaged", "" none */
 };
 
 static inline struct cowbd_pool *pool_of(struct engine *e)

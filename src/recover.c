@@ -33,14 +33,15 @@ struct replay {
 	struct cowbd_pool *p;
 	uint64_t last; /* sequence of the last record applied */
 	uint64_t n;
-	bool tail;            /* there is one to be replayed, or that has nothing more */
-	bool gap;             /* the tail goes on later than the journal ends */
-	uint64_t durable;     /* seq up to which the tail says that records were [TAIL-5] */
-	bool torn;            /* the journal goes on beyond its first batch that is not whole */
-	unsigned last_batch;  /* JOURNAL_LAST_...: what the first pass said */
-	bool dropped;         /* the page cache was, after the journal was looked at */
-	uint64_t scanned;     /* records that the first pass saw */
-	struct record *ahead; /* [AHEAD_MAX] read, and not applied yet */
+	bool tail;               /* there is one to be replayed, or that has nothing more */
+	struct tail_state state; /* what the tail says */
+	bool given_up;           /* what can't be read is, for the user said so */
+	uint64_t limit;          /* seq of the last record that zones were set aside for */
+	bool torn;               /* the journal goes on beyond its first batch that is not whole */
+	unsigned last_batch;     /* JOURNAL_LAST_...: what the first pass said */
+	bool dropped;            /* the page cache was, after the journal was looked at */
+	uint64_t scanned;        /* records that the first pass saw */
+	struct record *ahead;    /* [AHEAD_MAX] read, and not applied yet */
 	unsigned nahead;
 	uint64_t *zones; /* that records opened, to be allocated on the host again */
 	size_t nzones, room;
@@ -140,6 +141,11 @@ static int apply(void *opaque, const struct record *r)
 {
 	struct replay *x = opaque;
 
+	if (r->seq > x->limit)
+		return fail(-EIO,
+			    "%s's journal was read twice, and differed: record %" PRIu64
+			    " came after the last one; try again",
+			    x->p->path, r->seq);
 	x->ahead[x->nahead++] = *r;
 	return x->nahead < AHEAD_MAX ? 0 : apply_ahead(x);
 }
@@ -167,16 +173,16 @@ static int replay_journal(struct replay *x, const struct journal_position *first
 		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
 	}
+	x->limit = first->seq;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, x->last_batch, apply, x,
 			 &end);
 	if (r < 0 || (r = apply_ahead(x)) < 0)
 		return r;
-	if (end.batch != first->batch ||
-	    end.seq != first->seq) /* what was not set aside counts now */
+	if (end.seq != first->seq)
 		return fail(-EIO,
-			    "%s's journal was read twice, and differed: batch %" PRIu64
-			    " came first, then %" PRIu64 "; try again",
-			    p->path, first->batch, end.batch);
+			    "%s's journal was read twice, and differed: record %" PRIu64
+			    " was the last, then %" PRIu64 "; try again",
+			    p->path, first->seq, end.seq);
 	settle_all(&p->e, x->last);
 	p->e.stats.replayed_journal = x->last - from.seq;
 	*at = end;
@@ -261,7 +267,7 @@ static int accept_damage(struct replay *x, const struct journal_position *end, c
 		 "the journal is damaged: what was written from its batch %" PRIu64
 		 " on is lost, flushed or not",
 		 end->batch);
-	x->torn = true;
+	x->torn = x->given_up = true;
 	x->tail = false; /* it doesn't follow */
 	return 0;
 }
@@ -280,12 +286,13 @@ static int look_beyond(struct replay *x, const struct journal_position *end)
 	return accept_damage(x, end, proof);
 }
 
-/* The ring can't be read at end, where the journal may have gone on. */
+/* The ring can't be read behind end, where the journal may have gone on. */
 static int accept_stop(struct replay *x, const struct journal_position *end)
 {
 	struct cowbd_pool *p = x->p;
+	uint64_t batch = end->batch + end->rejected;
 
-	if (x->tail) {
+	if (x->state.durable) { /* and it doesn't fall short of that */
 		add_note(p, "a part of the journal can't be read, and none of it is needed");
 		return 0;
 	}
@@ -294,11 +301,12 @@ static int accept_stop(struct replay *x, const struct journal_position *end)
 			    "%s's journal can't be read where its batch %" PRIu64
 			    " belongs: if there was one, what was flushed from then on can't be "
 			    "replayed; go on without it with `serve --after-error`",
-			    p->path, end->batch);
+			    p->path, batch);
 	add_note(p,
 		 "the journal can't be read: what was written from its batch %" PRIu64
 		 " on, if there was one, is lost, flushed or not",
-		 end->batch);
+		 batch);
+	x->given_up = true;
 	return 0;
 }
 
@@ -311,7 +319,6 @@ static int scan_tail(struct replay *x, uint64_t before)
 	uint64_t journaled = x->scanned;
 	uint8_t boot[16];
 	char path[sizeof s->tail_path + 1] = "";
-	struct tail_state state = {0};
 	bool tainted;
 	int r = tail_boot_id(boot);
 
@@ -327,22 +334,20 @@ static int scan_tail(struct replay *x, uint64_t before)
 		return lost_tail(p, "this is a copy of the pool that it belongs to");
 	identity_of(p, &want);
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, set_aside, x,
-		      &state);
-	x->gap = r == -EILSEQ;
-	x->durable = state.durable;
+		      &x->state);
 	if (r == -ENOENT || r == -ESTALE) {
 		char why[200];
 
 		snprintf(why, sizeof why, "%s", error_message());
 		return lost_tail(p, why);
 	}
-	if (r < 0 && !x->gap)
+	if (r < 0 && r != -EILSEQ) /* falls_short tells of that */
 		return r;
-	x->dropped = state.tainted && !was_tainted(p);
+	x->dropped = x->state.tainted && !was_tainted(p);
 	if (x->dropped && (r = accept_error(p)) < 0)
 		return r;
 	/* what only the superblock says: the data that the tail's records name may be gone all the same */
-	tainted = state.tainted || was_tainted(p);
+	tainted = x->state.tainted || was_tainted(p);
 	if (tainted && x->scanned > journaled)
 		add_note(p, "%" PRIu64 " changes that were not durable yet are given up",
 			 x->scanned - journaled);
@@ -364,6 +369,7 @@ static int replay_tail(struct replay *x)
 		return 0;
 	memcpy(path, s->tail_path, sizeof s->tail_path);
 	identity_of(p, &want);
+	x->limit = UINT64_MAX;
 	r = tail_scan(path, get64(s->tail_dev), get64(s->tail_ino), &want, before, apply, x,
 		      &state);
 	if (r >= 0)
@@ -427,8 +433,8 @@ static int look_at_all(struct replay *x, const struct journal_position *at,
 {
 	int r;
 
-	x->scanned = x->durable = 0;
-	x->gap = false;
+	x->scanned = 0;
+	x->state = (struct tail_state){0};
 	r = scan_journal(x, at, end);
 	if (r == 0)
 		r = look_beyond(x, end);
@@ -437,15 +443,23 @@ static int look_at_all(struct replay *x, const struct journal_position *at,
 	return r;
 }
 
-/* The journal ends before records that the tail says were durable, or before its first one. [TAIL-5] */
+/* The journal ends before records that the tail says were durable, and has none of, or before its first one. [TAIL-5] */
 static bool falls_short(const struct replay *x, const struct journal_position *end)
 {
-	return !x->torn && (x->gap || x->durable > end->seq);
+	uint64_t held = x->tail ? MAX(end->seq, x->state.last) : end->seq;
+
+	return !x->torn && (x->state.first > end->seq + 1 || x->state.durable > held);
 }
 
 /* The last batch doesn't count: a power cut leaves that, or its data is damaged. */
-static int accept_rejected(struct cowbd_pool *p, const struct journal_position *end)
+static int accept_rejected(struct replay *x, const struct journal_position *end)
 {
+	struct cowbd_pool *p = x->p;
+
+	if (x->tail && x->state.first == end->seq + 1) { /* the tail has its records, too */
+		add_note(p, "data that the last commit wrote is not what it recorded");
+		return 0;
+	}
 	if (end->unreadable && !(p->flags & COWBD_OPEN_AFTER_ERROR))
 		return fail(-EIO,
 			    "data that the last commit in %s wrote can't be read; go on without "
@@ -456,10 +470,12 @@ static int accept_rejected(struct cowbd_pool *p, const struct journal_position *
 		p,
 		"the last commit was cut short: its data is not all there, and what it recorded is "
 		"given up");
+	x->given_up |= end->unreadable;
 	return 0;
 }
 
-/* The last batch was durable, and its data with it, whatever that holds now [JOURNAL-6]. */
+/* The last batch was durable, and its data with it, whatever that holds now [JOURNAL-6]: damage, or what was written in
+ * place after a batch that is damaged. */
 static int count_rejected(struct replay *x, const struct journal_position *at,
 			  struct journal_position *end)
 {
@@ -469,8 +485,7 @@ static int count_rejected(struct replay *x, const struct journal_position *at,
 	x->scanned = 0;
 	r = x->dropped ? scan_journal(x, at, end) : look_at_all(x, at, end);
 	if (r == 0)
-		add_note(x->p, "data that the last commit wrote is not as it was written: it is "
-			       "damaged since");
+		add_note(x->p, "data that the last commit wrote is not what it recorded");
 	return r;
 }
 
@@ -490,7 +505,7 @@ static int first_pass(struct replay *x, const struct journal_position *at,
 	else if (r == 0 && end->stopped && !x->torn)
 		r = accept_stop(x, end);
 	if (r == 0 && end->rejected)
-		r = accept_rejected(x->p, end);
+		r = accept_rejected(x, end);
 	x->last_batch = end->rejected ? JOURNAL_LAST_REJECTED : JOURNAL_LAST_COUNTS;
 	return r;
 }
@@ -517,6 +532,9 @@ int recover(struct cowbd_pool *p)
 		 * other one needs is written [SUPER-1] */
 		if (r == 0 && !e->read_only)
 			r = super_commit(p, &p->committed);
+		/* nor may what was given up be there again, should this recovery be cut off */
+		if (r == 0 && !e->read_only && x.given_up && (end.stopped || end.rejected))
+			r = journal_void(e->store, &end);
 		if (r == 0)
 			r = replay_journal(&x, &end, &at);
 		if (r == 0)

@@ -23,8 +23,9 @@
  *            follow it are durable: not greater than the journal's last.
  *   [TAIL-4] A group counts only with its end, since it took effect at once.
  *
- *   [TAIL-5] durable moves after start has: the journal or a checkpoint has every record up to it.
- *            One that ends before it has lost something, which an empty tail could not tell.
+ *   [TAIL-5] durable moves before start does, when the journal or a checkpoint has every record up to it.
+ *            A journal that ends before it has lost something, unless the tail still has that too.  An
+ *            empty tail could not tell.
  *
  * The header is sealed but for start, durable and flags, each changed by one store.
  *
@@ -303,10 +304,12 @@ static uint64_t image_length(const struct tail_image *image)
 }
 
 static int image_visit(const struct tail_image *image, uint64_t after, record_visit visit,
-		       void *opaque)
+		       void *opaque, struct tail_state *state)
 {
 	uint64_t length = image_length(image);
 	struct record r;
+
+	state->last = after;
 
 	for (uint64_t done = 0; done < length;) {
 		int err;
@@ -314,6 +317,8 @@ static int image_visit(const struct tail_image *image, uint64_t after, record_vi
 		done += image_record(image, done, &r);
 		if (r.seq <= after)
 			continue;
+		if (state->first == 0)
+			state->first = r.seq;
 		if (r.seq != after + 1)
 			return fail(-EILSEQ,
 				    "tail does not follow: it goes on with record %" PRIu64
@@ -322,7 +327,7 @@ static int image_visit(const struct tail_image *image, uint64_t after, record_vi
 		err = visit(opaque, &r);
 		if (err < 0)
 			return err;
-		after = r.seq;
+		state->last = after = r.seq;
 	}
 	return 0;
 }
@@ -383,7 +388,7 @@ int tail_scan(const char *path, uint64_t dev, uint64_t ino, const struct tail_id
 	memcpy(ring + image.ring_bytes, ring, TAIL_OVERHANG);
 	*ret_state = (struct tail_state){.tainted = get64(page.h.flags) & TAIL_TAINTED,
 					 .durable = page.h.durable};
-	return image_visit(&image, after, visit, opaque);
+	return image_visit(&image, after, visit, opaque, ret_state);
 }
 
 /* ---- where to keep it ------------------------------------------------------------ */

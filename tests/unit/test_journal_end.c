@@ -6,6 +6,10 @@
  */
 #include "pool_testing.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "check.h"
 #include "volume.h"
 
 #define BLOCK 4096u
@@ -18,9 +22,11 @@ static struct cowbd_open_options options;
 static const struct store_ops *real;
 static struct store_ops hooked;
 static uint64_t bad_page;   /* of the pool: no direct read of it succeeds; 0: none */
+static bool bad_data;       /* nor any other */
 static unsigned bad_reads;  /* so many, then they do */
 static uint64_t bytes_read; /* directly */
 static uint64_t not_there;  /* block that the disk never got, only the cache; 0: none */
+static bool sync_fails;
 static struct store *copy_in_sync;
 
 static void write_page(struct store *s, uint64_t page, const void *data)
@@ -40,7 +46,8 @@ static int hooked_submit(struct store *s, struct store_io *ios, unsigned n)
 {
 	uint64_t bad = bad_page * PAGE_BYTES;
 
-	for (unsigned i = 0; i < n && ios[i].flags & STORE_DIRECT && !(ios[i].flags & STORE_WRITE);
+	for (unsigned i = 0;
+	     i < n && (bad_data || ios[i].flags & STORE_DIRECT) && !(ios[i].flags & STORE_WRITE);
 	     i++) {
 		uint64_t length = 0;
 
@@ -58,9 +65,10 @@ static int hooked_submit(struct store *s, struct store_io *ios, unsigned n)
 /* Copies what is there when the sync begins, and fails. */
 static int hooked_sync(struct store *s, const struct store_range *ranges, unsigned n)
 {
-	if (!not_there || copy_in_sync)
+	if (!sync_fails)
 		return real->sync(s, ranges, n);
 	s->ops = real;
+	sync_fails = false;
 	ck_assert_ok(store_sim_copy(s, NULL, &copy_in_sync));
 	return fail(-EIO, "the disk is gone");
 }
@@ -87,6 +95,7 @@ static void setup_session(unsigned flags)
 	options = (struct cowbd_open_options){.cache_bytes = MIB, .run_dir = test_run_dir()};
 	copy_in_sync = NULL;
 	bad_page = not_there = 0;
+	sync_fails = bad_data = false;
 	bad_reads = UINT32_MAX;
 	p = open_pool(make_store(64 * MIB, BLOCK, 1), flags);
 	v = make_volume(p, "v", 16 * MIB);
@@ -111,6 +120,11 @@ static void teardown(void)
 {
 	cowbd_client_close(v);
 	check_and_close(p);
+}
+
+static uint64_t ring_bytes(void)
+{
+	return p->e.geo.journal_zones * ZONE_BYTES;
 }
 
 /* Page of the pool where the next batch begins. */
@@ -205,7 +219,7 @@ START_TEST(data_of_a_last_batch_that_was_durable_is_just_damaged)
 	struct store *s = killed(_i, &batch);
 
 	put_block(s, physical(), 77);
-	opens(s, 0, "damaged since", 77, _i ? 8 : 1);
+	opens(s, 0, "not what it recorded", 77, _i ? 8 : 1);
 }
 END_TEST
 
@@ -256,8 +270,10 @@ START_TEST(a_journal_that_reads_differently_is_refused)
 	bad_page = batch;
 	bad_reads = 2; /* by the first scan, and by the look behind its end */
 	hook(s);
-	refused(s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL | COWBD_OPEN_AFTER_ERROR, -EIO,
-		"differed");
+	refused(s,
+		COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL | COWBD_OPEN_AFTER_ERROR |
+			COWBD_OPEN_READ_ONLY,
+		-EIO, "differed");
 }
 END_TEST
 
@@ -285,6 +301,7 @@ START_TEST(the_last_batch_is_compared_again_when_the_cache_was_dropped)
 	hook(p->e.store);
 	write_fill(v, 0, BLOCK, 7);
 	not_there = physical();
+	sync_fails = true;
 	ck_assert_error(cowbd_flush(v), -EIO);
 	ck_assert_ptr_nonnull(copy_in_sync);
 	ck_assert_int_eq(info(p).short_commits, 0);
@@ -296,26 +313,244 @@ START_TEST(the_last_batch_is_compared_again_when_the_cache_was_dropped)
 }
 END_TEST
 
-/* Headers that claim long batches, one a page. */
-START_TEST(what_looks_like_batches_is_not_all_read)
+/* What a tail says that an older version began, or one that was killed between two stores. */
+static void set_in_tail(size_t field, uint64_t value)
+{
+	char path[sizeof p->e.super.tail_path + 1] = "";
+	int fd;
+
+	memcpy(path, p->e.super.tail_path, sizeof p->e.super.tail_path);
+	fd = open(path, O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, &value, sizeof value, (off_t)field), sizeof value);
+	close(fd);
+}
+
+START_TEST(a_tail_that_does_not_know_is_no_proof)
+{
+	uint64_t batch;
+	struct store *s = killed(false, &batch);
+
+	set_in_tail(offsetof(struct disk_tail, durable), 0);
+	bad_page = batch;
+	hook(s);
+	refused(s, 0, -EIO, "--after-error");
+}
+END_TEST
+
+/* The tail still has what the damaged batch had. */
+START_TEST(a_kill_before_start_moves_loses_nothing)
+{
+	uint64_t batch, start;
+	struct store *s;
+
+	ck_assert_ok(cowbd_flush(v));
+	start = p->e.journal ? journal_cut(p->e.journal).end : 0;
+	s = killed(false, &batch);
+	set_in_tail(offsetof(struct disk_tail, start), start);
+	damage(s, batch);
+	opens(s, 0, "", 7, 1);
+}
+END_TEST
+
+/* The longest batch is half the ring: none was put to its front yet. */
+START_TEST(the_front_of_the_ring_is_not_looked_at_before_it_can_be_used)
+{
+	uint64_t batch;
+	struct store *s = killed(false, &batch);
+
+	ck_assert_uint_gt(batch, ZONE_BYTES / PAGE_BYTES);
+	bad_page = ZONE_BYTES / PAGE_BYTES;
+	hook(s);
+	opens(s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, "", 7, 1);
+}
+END_TEST
+
+/* The last batch was durable; its data is damaged, and a later sync failed. */
+START_TEST(the_tail_is_compared_with_where_the_journal_ends_at_last)
+{
+	struct cowbd_pool *copy;
+
+	write_fill(v, 0, BLOCK, 7);
+	ck_assert_ok(cowbd_flush(v));
+	hook(p->e.store);
+	write_fill(v, BLOCK, 64 * BLOCK, 8); /* the long way */
+	sync_fails = true;
+	ck_assert_error(cowbd_flush(v), -EIO);
+	put_block(copy_in_sync, physical(), 77);
+	hook(copy_in_sync);
+	copy = open_pool(copy_in_sync, COWBD_OPEN_AFTER_ERROR);
+	copy_in_sync->ops = real;
+	ck_assert_msg(!strstr(info(copy).note, "journal is damaged"), "%s", info(copy).note);
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 77));
+	check_and_close(copy);
+	cowbd_client_close(v);
+	ck_assert_int_lt(cowbd_close(p), 0);
+}
+END_TEST
+
+/* Each thing that was got over is told whole. */
+START_TEST(a_note_of_two_losses_is_told_whole)
+{
+	char path[sizeof p->e.super.tail_path + 1] = "";
+	uint64_t batch;
+	struct store *s = killed(true, &batch);
+
+	memcpy(path, p->e.super.tail_path, sizeof p->e.super.tail_path);
+	ck_assert_int_eq(unlink(path), 0);
+	bad_page = batch;
+	hook(s);
+	opens(s, COWBD_OPEN_AFTER_ERROR | COWBD_OPEN_LOST_TAIL, "is lost, flushed or not", 1, 1);
+}
+END_TEST
+
+START_TEST(damaged_data_before_a_page_that_cannot_be_read_is_told)
+{
+	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
+	uint64_t batch;
+	struct store *s = killed(false, &batch), *other;
+
+	put_block(s, physical(), 77);
+	other = again(s);
+	bad_page = next_batch();
+	hook(s);
+	refused(s, flags, -EIO, "can't be read where its batch");
+	hook(other);
+	opens(other, flags | COWBD_OPEN_AFTER_ERROR, "is given up", 1, 1);
+}
+END_TEST
+
+/* After a seal the block is written in place: it is the seal that is damaged. */
+START_TEST(what_was_written_in_place_behind_a_damaged_seal_is_kept)
+{
+	struct store *s;
+	uint64_t seal;
+
+	write_fill(v, 0, BLOCK, 7);
+	ck_assert_ok(cowbd_flush(v));
+	seal = next_batch();
+	write_fill(v, 0, BLOCK, 9);
+	ck_assert_uint_gt(next_batch(), seal);
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	damage(s, seal);
+	opens(s, 0, "not what it recorded", 9, 1);
+}
+END_TEST
+
+START_TEST(what_is_behind_a_given_up_batch_is_no_proof_later)
+{
+	uint64_t batch;
+	struct store *s = killed(false, &batch), *later;
+	struct cowbd_pool *copy;
+
+	store_close(s);
+	write_fill(v, BLOCK, BLOCK, 8);
+	ck_assert_ok(cowbd_flush(v));
+	s = again(p->e.store);
+	damage(s, batch);
+	refused(again(s), 0, -EUCLEAN, "is there");
+	copy = open_pool(s, COWBD_OPEN_AFTER_ERROR | COWBD_OPEN_NO_TAIL);
+	later = again(s);
+	check_and_close(copy);
+	opens(later, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL, "", 1, 1);
+}
+END_TEST
+
+/* The sector comes to life again before the recovery that gave it up is over. */
+START_TEST(what_was_given_up_is_not_there_when_that_recovery_is_cut_off)
+{
+	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
+	uint64_t batch;
+	struct store *s = killed(false, &batch);
+
+	if (_i)
+		bad_page = physical(); /* of data: never read directly */
+	else
+		bad_page = batch;
+	bad_data = _i;
+	hook(s);
+	sync_fails = true;
+	refused(s, flags | COWBD_OPEN_AFTER_ERROR, -EIO, "sync");
+	ck_assert_ptr_nonnull(copy_in_sync);
+	opens(copy_in_sync, flags, "", 1, 1);
+}
+END_TEST
+
+/* ---- what looks like batches ---------------------------------------------------------------- */
+
+/* Headers from the journal's end on, one a page, that claim batches of so many bytes. */
+static void claim(struct store *s, uint32_t length)
 {
 	_Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES] = {0};
 	struct journal_position at = journal_at(p->e.journal);
-	uint64_t ring = p->e.geo.journal_zones * ZONE_BYTES, found, far = ring / 2 + PAGE_BYTES;
 	struct disk_batch *h = (void *)page;
-	struct store *s = again(p->e.store);
 
-	for (uint64_t n = 0; at.offset + n * PAGE_BYTES < far; n++) {
+	for (uint64_t n = 0; at.offset + n * PAGE_BYTES < ring_bytes() / 2; n++) {
 		*h = (struct disk_batch){.kind = put32(PAGE_BATCH),
-					 .length = put32((uint32_t)(ring / 2)),
+					 .length = put32(length),
 					 .number = put64(at.batch + 1 + n)};
-		write_page(s, (ZONE_BYTES + at.offset) / PAGE_BYTES + n, page);
+		write_page(s, next_batch() + n, page);
 	}
+}
+
+/* Looking behind the journal's end finds nothing, and reads no more than a few times what it looks at. */
+static void looked_for_little(struct store *s)
+{
+	struct journal_position at = journal_at(p->e.journal);
+	uint64_t found;
+
 	hook(s);
 	bytes_read = 0;
 	ck_assert_ok(journal_beyond(s, &p->e.geo, p->e.super.uuid, &at, &found));
 	ck_assert_uint_eq(found, 0);
-	ck_assert_uint_lt(bytes_read, 16 * far);
+	ck_assert_uint_lt(bytes_read, 8 * ring_bytes() / 2);
+	store_close(s);
+}
+
+START_TEST(what_looks_like_long_batches_is_not_all_read)
+{
+	struct store *s = again(p->e.store);
+
+	claim(s, (uint32_t)ring_bytes() / 2);
+	looked_for_little(s);
+}
+END_TEST
+
+START_TEST(what_looks_like_short_batches_is_read_once)
+{
+	struct store *s = again(p->e.store);
+
+	claim(s, PAGE_BYTES);
+	looked_for_little(s);
+}
+END_TEST
+
+START_TEST(a_page_that_cannot_be_read_is_not_tried_again_and_again)
+{
+	bad_page = next_batch() + 250;
+	looked_for_little(again(p->e.store));
+}
+END_TEST
+
+/* A claim that can't be does not use up what a checker reads for claims. */
+START_TEST(a_checker_finds_the_batch_behind_a_damaged_one)
+{
+	_Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES];
+	struct cowbd_check_result result = {0};
+	struct disk_batch *h = (void *)page;
+	uint64_t batch;
+	struct store *s = killed(false, &batch);
+
+	store_close(s);
+	write_fill(v, BLOCK, BLOCK, 7);
+	ck_assert_ok(cowbd_flush(v));
+	s = again(p->e.store);
+	ck_assert_ok(store_read(s, STORE_DIRECT, batch * PAGE_BYTES, page, sizeof page));
+	h->number = put64(get64(h->number) + 1);
+	h->length = put32((uint32_t)(ring_bytes() * 2 + 4 * PAGE_BYTES));
+	write_page(s, batch, page);
+	ck_assert_ok(check_store(s, NULL, &result));
+	ck_assert_uint_gt(result.journal_lost, 0);
 	store_close(s);
 }
 END_TEST
@@ -331,15 +566,28 @@ int main(void)
 	tcase_add_loop_test(t, data_of_a_last_batch_that_was_durable_is_just_damaged, 0, 2);
 	tcase_add_loop_test(t, a_page_behind_the_end_that_cannot_be_read_is_not_needed, 0, 2);
 	tcase_add_loop_test(t, a_last_batch_that_cannot_be_read_is_given_up_on_request, 0, 2);
-	tcase_add_test(t, what_looks_like_batches_is_not_all_read);
+	tcase_add_test(t, a_tail_that_does_not_know_is_no_proof);
+	tcase_add_test(t, a_kill_before_start_moves_loses_nothing);
+	tcase_add_test(t, a_note_of_two_losses_is_told_whole);
+	tcase_add_test(t, what_was_written_in_place_behind_a_damaged_seal_is_kept);
+	tcase_add_test(t, what_is_behind_a_given_up_batch_is_no_proof_later);
+	tcase_add_test(t, what_looks_like_long_batches_is_not_all_read);
+	tcase_add_test(t, what_looks_like_short_batches_is_read_once);
+	tcase_add_test(t, a_page_that_cannot_be_read_is_not_tried_again_and_again);
+	tcase_add_test(t, a_checker_finds_the_batch_behind_a_damaged_one);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(bare, setup_without_tail, teardown);
 	tcase_add_test(bare, a_page_that_cannot_be_read_may_have_been_a_batch);
 	tcase_add_test(bare, a_journal_that_reads_differently_is_refused);
 	tcase_add_test(bare, what_was_given_up_does_not_come_back);
+	tcase_add_loop_test(bare, what_was_given_up_is_not_there_when_that_recovery_is_cut_off, 0,
+			    2);
+	tcase_add_test(bare, the_front_of_the_ring_is_not_looked_at_before_it_can_be_used);
+	tcase_add_test(bare, damaged_data_before_a_page_that_cannot_be_read_is_told);
 	suite_add_tcase(s, bare);
 	tcase_add_checked_fixture(failed, setup, NULL);
 	tcase_add_test(failed, the_last_batch_is_compared_again_when_the_cache_was_dropped);
+	tcase_add_test(failed, the_tail_is_compared_with_where_the_journal_ends_at_last);
 	suite_add_tcase(s, failed);
 	return run_suite(s);
 }
