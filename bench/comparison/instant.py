@@ -5,12 +5,13 @@ Each row is a volume of cowbd, thin, with blocks scattered over it; or a size of
 daemon was killed.  Times are those of the command, from its start to its end, unless said otherwise.
 """
 
+import json
 import math
 import os
 import subprocess
 import time
 
-from .machine import GIB, MIB, Failed, die_with_parent
+from .machine import GIB, MIB, Failed, die_with_parent, run
 from .peers import Cowbd
 from .report import median, ms
 
@@ -100,7 +101,8 @@ def measure_volume(bench, size, blocks, count, more_snapshots=0):
         row["clone"] = median([timed(pool.spawn, "clone", "disk@n1", "c%d" % i) for i in range(5)])
         row["clone_1000"] = median([timed(pool.spawn, "clone", "-n", "1000", "disk@n1", "many%d-" % i) for i in range(3)])
         row["rollback"] = median([timed(pool.spawn, "rollback", "disk@n%d" % i) for i in (1, 2, 3)])
-        row["rm"] = median([timed(pool.spawn, "rm", "disk@n%d" % i) for i in range(4, 9)])
+        row["rm"] = median([timed(pool.spawn, "rm", "disk@n%d" % i) for i in range(4, 7)])
+        row["rm_no_wait"] = median([timed(pool.spawn, "rm", "--no-wait", "disk@n%d" % i) for i in range(7, 10)])
         pool.stop()
         row["open"] = pool.reopen()
         pool.load("--order", "random", "--depth", "16", "--requests", min(blocks, 100000), "--no-end-flush")
@@ -109,6 +111,17 @@ def measure_volume(bench, size, blocks, count, more_snapshots=0):
     finally:
         pool.remove()
     return row
+
+
+def engine_p99(bench, setting):
+    """-> seconds of `snapshot --no-wait` in the engine, without the command and the socket; of a full and of a sparse volume"""
+    out = os.path.join(bench.dir, "figures.json")
+    run(bench.program("bench/figures"), "--only", "instant", *([] if setting.mode == "full" else ["--quick"]), "--json", out,
+        env=dict(os.environ, TMPDIR=bench.dir), check=False)
+    with open(out) as f:
+        found = [v["value"] / 1e3 for v in json.load(f)["figures"] if v["name"].startswith("snapshot --no-wait, p99")]
+    os.unlink(out)
+    return max(found)
 
 
 def measure_sizes(bench, setting, say):
@@ -123,6 +136,8 @@ def measure_sizes(bench, setting, say):
         say("instant: %s, %d blocks, %d snapshots: snapshot %s, clone %s, open %s" % (
             size_text(size), n, more, ms(row["snapshot_p50"]), ms(row["clone"]), ms(row["open"])))
         rows.append(row)
+    rows[0]["snapshot_engine_p99"] = engine_p99(bench, setting)
+    say("instant: snapshot in the engine, p99: %s" % ms(rows[0]["snapshot_engine_p99"]))
     return rows
 
 
@@ -154,6 +169,7 @@ LOST = {
 
 
 def measure_replay(bench, size, lost):
+    """One kill."""
     pool = Pool(bench, "journal", 16 * GIB, ["--journal-size", "%dM" % size])
     row = {"journal_bytes": size * MIB, "writes": lost, "default": size == 64}
     try:
@@ -175,7 +191,9 @@ def measure_journal(bench, setting, say):
     rows = []
     for size in sizes:
         for lost in LOST:
-            row = measure_replay(bench, size, lost)
+            kills = [measure_replay(bench, size, lost) for _ in range(3 if setting.mode == "full" and size == 64 else 1)]
+            row = sorted(kills, key=lambda r: r["recovery_full_journal"])[len(kills) // 2]
+            row["of"] = [r["recovery_full_journal"] for r in kills]
             say("journal: %d MiB, %s, %.1f MiB used, %d records replayed: %s" % (
                 size, lost, row["journal_used"] / MIB, row["replayed"], ms(row["recovery_full_journal"])))
             rows.append(row)

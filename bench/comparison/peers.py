@@ -249,8 +249,8 @@ class Cowbd(Peer):
     def snapshot_as(self, name, wait):
         self.cowbd("snapshot", "disk@" + name, *([] if wait else ["--no-wait"]))
 
-    def delete_as(self, name):
-        self.cowbd("rm", "disk@" + name)
+    def delete_as(self, name, wait=True):
+        self.cowbd("rm", "disk@" + name, *([] if wait else ["--no-wait"]))
 
     def forget_all(self, names):
         if names:

@@ -100,6 +100,7 @@ class DeleteUnderLoad(Load):
 
     def run(self, peer, setting, number):
         peer.serve(self.threads)
+        peer.snapshot_as("older", True)
         peer.snapshot_as("old", True)
         peer.load("--op", "write", "--order", "once", "--block", "64K", "--depth", "16", "--requests", "all", "--seed",
                   "%d" % (number + 100))
@@ -107,6 +108,9 @@ class DeleteUnderLoad(Load):
 
         def delete(beside):
             time.sleep(1.0)
+            told["no_wait"] = time.monotonic()
+            peer.delete_as("older", wait=False)  # which shares all it has
+            told["no_wait"] = time.monotonic() - told["no_wait"]
             told["begin"] = time.monotonic()
             peer.delete_as("old")
             told["returned"] = time.monotonic()
@@ -126,6 +130,7 @@ class DeleteUnderLoad(Load):
         cell["rate_after"] = series_rate(out, told["end"], out["start"] + out["ack_seconds"] - 0.05)
         cell["during_ratio"] = cell["rate_during"] / max(cell["rate_before"], 1)
         cell["after_ratio"] = cell["rate_after"] / max(cell["rate_before"], 1)
+        cell["delete_no_wait_seconds"] = told["no_wait"]
         cell["delete_seconds"] = told["returned"] - told["begin"]
         cell["reclaim_seconds"] = told["end"] - told["begin"]
         cell["reclaim_blocks_rate"] = self.size_blocks(peer) / cell["reclaim_seconds"]
