@@ -6,6 +6,7 @@
 
 #define SIZE_MIN 64u
 #define SIZE_KEPT (1u << 19) /* lines: 16 MiB */
+#define FETCH_AHEAD 16u      /* units: lines that are on their way while one is changed */
 #define ELSEWHERE INT16_MIN
 #ifdef COWBD_TINY
 #define BY_MAX 2 /* so that crash tests have some elsewhere */
@@ -18,10 +19,16 @@ static uint64_t number_1(uint64_t unit)
 	return unit / CHANGES_LINE_UNITS + 1;
 }
 
+/* Where the search for a line begins. */
+static size_t home(const struct changes *c, uint64_t number_1)
+{
+	return (size_t)((number_1 * UINT64_C(0x9e3779b97f4a7c15)) >> 24) & c->mask;
+}
+
 /* The place of a line, or the empty one where it belongs. */
 static size_t find(const struct changes *c, uint64_t number_1)
 {
-	size_t i = (size_t)((number_1 * UINT64_C(0x9e3779b97f4a7c15)) >> 24) & c->mask;
+	size_t i = home(c, number_1);
 
 	while (c->line[i].number_1 && c->line[i].number_1 != number_1)
 		i = (i + 1) & c->mask;
@@ -71,20 +78,44 @@ static int add(struct changes *c, int16_t *slot, uint64_t unit, int by)
 	return value;
 }
 
-int changes_add(struct changes *c, uint64_t unit, int by)
+static struct changes_line *take_line(struct changes *c, uint64_t number_1)
 {
-	struct changes_line *line = &c->line[find(c, number_1(unit))];
-	int16_t *slot = &line->by[unit % CHANGES_LINE_UNITS];
+	struct changes_line *line = &c->line[find(c, number_1)];
 
 	if (!line->number_1) {
-		line->number_1 = number_1(unit);
+		line->number_1 = number_1;
 		c->used++;
 	}
+	return line;
+}
+
+static int add_in(struct changes *c, struct changes_line *line, uint64_t unit, int by)
+{
+	int16_t *slot = &line->by[unit % CHANGES_LINE_UNITS];
+
 	c->units -= *slot != 0;
 	int value = add(c, slot, unit, by);
 
 	c->units += *slot != 0;
 	return value;
+}
+
+int changes_add(struct changes *c, uint64_t unit, int by)
+{
+	return add_in(c, take_line(c, number_1(unit)), unit, by);
+}
+
+void changes_add_all(struct changes *c, const uint64_t *unit, unsigned n, int by)
+{
+	struct changes_line *line = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (i + FETCH_AHEAD < n)
+			__builtin_prefetch(&c->line[home(c, number_1(unit[i + FETCH_AHEAD]))], 1);
+		if (!line || line->number_1 != number_1(unit[i]))
+			line = take_line(c, number_1(unit[i]));
+		add_in(c, line, unit[i], by);
+	}
 }
 
 static int value_of(const struct changes *c, uint64_t unit, int16_t slot)
@@ -116,20 +147,21 @@ void changes_add_to(const struct changes *c, uint64_t first, unsigned n, int *va
 	}
 }
 
-bool changes_next(const struct changes *c, uint64_t *at, uint64_t *ret_unit, int *ret_value)
+bool changes_next(const struct changes *c, struct changes_walk *at, uint64_t *ret_unit,
+		  int *ret_value)
 {
-	uint64_t i;
+	for (; c->line && at->line <= c->mask; at->line++, at->k = 0) {
+		const struct changes_line *line = &c->line[at->line];
 
-	while (c->line && (i = *at / CHANGES_LINE_UNITS) <= c->mask) {
-		const struct changes_line *line = &c->line[i];
-		unsigned k = (unsigned)(*at % CHANGES_LINE_UNITS);
+		while (line->number_1 && at->k < CHANGES_LINE_UNITS) {
+			unsigned k = at->k++;
 
-		*at += line->number_1 ? 1 : CHANGES_LINE_UNITS;
-		if (!line->by[k])
-			continue;
-		*ret_unit = (line->number_1 - 1) * CHANGES_LINE_UNITS + k;
-		*ret_value = value_of(c, *ret_unit, line->by[k]);
-		return true;
+			if (!line->by[k])
+				continue;
+			*ret_unit = (line->number_1 - 1) * CHANGES_LINE_UNITS + k;
+			*ret_value = value_of(c, *ret_unit, line->by[k]);
+			return true;
+		}
 	}
 	return false;
 }

@@ -41,6 +41,9 @@ int changes_prepare(struct changes *c, size_t n) MUST_CHECK;
 /* Adds by to unit's value, and returns the new one, between -DELTA_LIMIT and DELTA_LIMIT. */
 int changes_add(struct changes *c, uint64_t unit, int by);
 
+/* Adds by to the values of the n units.  Cost: a look for each line that is not the one before, all on their way at once. */
+void changes_add_all(struct changes *c, const uint64_t *unit, unsigned n, int by);
+
 int changes_get(const struct changes *c, uint64_t unit);
 
 /* Adds the values of the n units from first on to value[n].  Cost: a look for each line. */
@@ -50,7 +53,12 @@ void changes_add_to(const struct changes *c, uint64_t first, unsigned n, int *va
 void changes_clear(struct changes *c);
 void changes_fini(struct changes *c);
 
-/* All values that aren't zero, in no order: *at begins at 0. */
-bool changes_next(const struct changes *c, uint64_t *at, uint64_t *ret_unit, int *ret_value);
+/* All values that aren't zero, in no order: *at begins as zeros. */
+struct changes_walk {
+	size_t line;
+	unsigned k;
+};
+bool changes_next(const struct changes *c, struct changes_walk *at, uint64_t *ret_unit,
+		  int *ret_value);
 
 #endif

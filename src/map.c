@@ -169,6 +169,8 @@ static struct page *copy_page(struct engine *e, struct page *old, unsigned level
 {
 	struct page *new = make_page(e, level, block);
 	struct disk_map *m = new->data;
+	uint64_t unit[MAP_FANOUT];
+	unsigned units = 0;
 
 	mark_shared(e, old);
 	memcpy(m->entry, ((struct disk_map *)old->data)->entry, sizeof m->entry);
@@ -176,9 +178,10 @@ static struct page *copy_page(struct engine *e, struct page *old, unsigned level
 		uint64_t entry = get48(m->entry[i]);
 
 		if (entry && (i < skip || i >= skip + n))
-			space_raise(e->space, level ? page_unit(entry_number(entry))
-						    : block_unit(&e->geo, entry_number(entry)));
+			unit[units++] = level ? page_unit(entry_number(entry))
+					      : block_unit(&e->geo, entry_number(entry));
 	}
+	space_raise_all(e->space, unit, units);
 	STAT_ADD(e->stats.map_pages_copied, 1);
 	return new;
 }

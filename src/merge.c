@@ -69,7 +69,7 @@ static int change_by(uint32_t change)
 
 /* All changes to counts: of frozen, then of dropped_frozen, whose sign is the other. */
 struct walk {
-	uint64_t at;
+	struct changes_walk at;
 	size_t slot;
 };
 

@@ -140,6 +140,11 @@ void space_raise(struct space *s, uint64_t unit)
 	changes_add(&s->live, unit, 1);
 }
 
+void space_raise_all(struct space *s, const uint64_t *unit, unsigned n)
+{
+	changes_add_all(&s->live, unit, n, 1);
+}
+
 void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
 {
 	assert(s->falls_n < s->falls_room);

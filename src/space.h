@@ -90,6 +90,7 @@ int space_prepare_raises(struct space *s, uint64_t unit, size_t n) MUST_CHECK;
 /* One reference more; one less, with record seq (it stays pending); one that reclaim drops.  Prepared.
  * last: true count becomes 0, as far as the caller knows. */
 void space_raise(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
+void space_raise_all(struct space *s, const uint64_t *unit, unsigned n) REQUIRES(metadata_lock);
 void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last) REQUIRES(metadata_lock);
 void space_drop(struct space *s, uint64_t unit) REQUIRES(metadata_lock);
 

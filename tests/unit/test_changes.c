@@ -17,7 +17,8 @@ static void room(struct changes *c, size_t n)
 START_TEST(an_empty_one_says_zero_for_every_unit)
 {
 	struct changes c = {0};
-	uint64_t at = 0, unit;
+	struct changes_walk at = {0};
+	uint64_t unit;
 	int value;
 
 	ck_assert_int_eq(changes_get(&c, 0), 0);
@@ -67,7 +68,8 @@ END_TEST
 START_TEST(a_value_may_be_as_large_as_any_count)
 {
 	struct changes c = {0};
-	uint64_t unit = (UINT64_C(1) << 36) + 5, at = 0, seen;
+	uint64_t unit = (UINT64_C(1) << 36) + 5, seen;
+	struct changes_walk at = {0};
 	int value;
 
 	room(&c, 2);
@@ -114,7 +116,8 @@ START_TEST(every_unit_is_found_again_while_others_come_and_go)
 {
 	static int want[UNITS];
 	struct changes c = {0};
-	uint64_t state = 12345, at = 0, n = 0, unit;
+	struct changes_walk at = {0};
+	uint64_t state = 12345, n = 0, unit;
 	int value;
 
 	for (unsigned step = 0; step < 300000; step++) {
@@ -143,6 +146,39 @@ START_TEST(every_unit_is_found_again_while_others_come_and_go)
 		ck_assert_int_eq(want[unit / 1024 * 2 + unit % 1024], value);
 	ck_assert_uint_eq(n, c.units);
 	changes_fini(&c);
+}
+END_TEST
+
+/* Runs, and units far from each other: as one after the other. */
+START_TEST(many_at_once_are_as_one_after_the_other)
+{
+	struct changes one = {0}, all = {0};
+	struct changes_walk at = {0};
+	uint64_t state = 99, unit[512], found;
+	int value;
+
+	for (unsigned round = 0; round < 300; round++) {
+		unsigned n = 0;
+
+		while (n < ARRAY_SIZE(unit)) {
+			state = state * UINT64_C(6364136223846793005) + 1;
+			for (unsigned i = 0; i <= state >> 59 && n < ARRAY_SIZE(unit); i++)
+				unit[n++] = (state >> 33) % 20000 + i;
+		}
+		n -= round;
+		room(&one, n);
+		room(&all, n);
+		changes_add_all(&all, unit, n, round % 3 ? 1 : -1);
+		for (unsigned i = 0; i < n; i++)
+			(void)changes_add(&one, unit[i], round % 3 ? 1 : -1);
+	}
+	ck_assert_uint_eq(one.units, all.units);
+	ck_assert_uint_eq(one.used, all.used);
+	while (changes_next(&one, &at, &found, &value))
+		ck_assert_int_eq(changes_get(&all, found), value);
+	changes_add_all(&all, unit, 0, 1);
+	changes_fini(&one);
+	changes_fini(&all);
 }
 END_TEST
 
@@ -184,6 +220,7 @@ int main(void)
 	tcase_add_test(t, neighbours_share_a_line);
 	tcase_add_test(t, a_value_may_be_as_large_as_any_count);
 	tcase_add_test(t, every_unit_is_found_again_while_others_come_and_go);
+	tcase_add_test(t, many_at_once_are_as_one_after_the_other);
 	tcase_add_test(t, what_was_cleared_is_zero);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
