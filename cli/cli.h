@@ -235,11 +235,15 @@ void client_close(struct client *k);
 /* What went wrong, and what to do. */
 struct trouble {
 	char message[1024], hint[512];
+	bool lost; /* the connection: whether the request took effect is not known */
 };
 
 /* Sends a request and waits for its answer: 0 or -errno and *t. */
 int client_call(struct client *k, const char *cmd, json_t *args, admin_progress progress,
 		void *opaque, json_t **ret_ok, struct trouble *t);
+
+/* Is the same so whether it is done once or twice? */
+bool client_may_repeat(const char *cmd);
 
 /* Waits until the daemon has ended the connection; what went wrong with it in *t. */
 void client_wait_end(struct client *k, struct trouble *t);
@@ -261,6 +265,8 @@ struct session {
 	char uuid[37], name[65];
 	bool read_only;         /* how it is opened, when it is opened */
 	struct trouble trouble; /* of the last session_call */
+	bool patient;           /* a daemon that goes away is waited for: see session_call */
+	bool gone;              /* ... in vain */
 };
 
 /* Finds the pool that c means, and connects to its daemon if it has one.  Opens
@@ -275,7 +281,9 @@ int session_open(const struct call *c, const char *cmd, struct session *s);
 /* Ends it.  An error in closing counts if status was DONE; returns what the command ends with. */
 int session_close(struct session *s, int status);
 
-/* Runs an admin command: 0 or -errno and s->trouble. */
+/* Runs an admin command: 0 or -errno and s->trouble.  If the session is patient, a daemon that goes away meanwhile
+ * (it died, or is taken over from) has its successor waited for, which is asked again, if
+ * client_may_repeat. */
 int session_call(struct session *s, const char *cmd, json_t *args, admin_progress progress,
 		 void *opaque, json_t **ret_ok);
 int session_complain(const struct session *s);

@@ -38,6 +38,21 @@ static int trouble_set(struct trouble *t, int err, const char *fmt, ...)
 	vsnprintf(t->message, sizeof t->message, fmt, ap);
 	va_end(ap);
 	t->hint[0] = '\0';
+	t->lost = false;
+	return err;
+}
+
+/* A volume has the size that was asked for last. */
+bool client_may_repeat(const char *cmd)
+{
+	return admin_reads_only(cmd) || strcmp(cmd, "resize") == 0;
+}
+
+static int trouble_lost(struct trouble *t, int err, const char *cmd)
+{
+	trouble_set(t, err, "the daemon went away before it answered %s: %s", cmd,
+		    client_may_repeat(cmd) ? "run it again" : "look whether it took effect");
+	t->lost = true;
 	return err;
 }
 
@@ -180,7 +195,7 @@ static int send_request(struct client *k, const char *cmd, json_t *args, struct 
 				   "too many names for one request: use several commands");
 	text[len] = '\n'; /* in place of the NUL: one line is one send, and wakes the daemon once */
 	err = send_all(k->fd, text, len + 1);
-	return err ? trouble_set(t, err, "can't send to the daemon: %s", strerror(-err)) : 0;
+	return err ? trouble_lost(t, err, cmd) : 0;
 }
 
 static int answer_error(json_t *error, struct trouble *t)
@@ -198,8 +213,10 @@ static int answer_error(json_t *error, struct trouble *t)
 int client_call(struct client *k, const char *cmd, json_t *args, admin_progress progress,
 		void *opaque, json_t **ret_ok, struct trouble *t)
 {
-	int err = send_request(k, cmd, args, t);
+	int err;
 
+	t->lost = false;
+	err = send_request(k, cmd, args, t);
 	if (err)
 		return err;
 	for (;;) {
@@ -207,10 +224,7 @@ int client_call(struct client *k, const char *cmd, json_t *args, admin_progress 
 		json_t *part;
 
 		if (!m)
-			return trouble_set(t, -EPIPE,
-					   "the daemon went away before it answered %s: "
-					   "look whether it took effect",
-					   cmd);
+			return trouble_lost(t, -EPIPE, cmd);
 		if (json_integer_value(json_object_get(m, "id")) != k->id)
 			continue; /* an event */
 		if ((part = json_object_get(m, "progress"))) {

@@ -128,6 +128,7 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 		for (size_t i = 0; i < r.mounts.n; i++)
 			(void)mount_one(&r, &r.mounts.list[i]);
 	if (!status) {
+		s->patient = true; /* without a daemon nothing comes up again */
 		*ret = r;
 		return DONE;
 	}
@@ -137,6 +138,19 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 }
 
 /* ---- up --------------------------------------------------------------------------------- */
+
+static void say_before(const char *name, const char *device, const struct mounts *m)
+{
+	char use[1024] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < m->n && used < sizeof use; i++)
+		used += (size_t)snprintf(use + used, sizeof use - used, "%s%s",
+					 i ? ", " : ", mounted on ", m->list[i].target);
+	(void)complain("%s is not all up again: it was %s%s: `cowbd info %s` shows what is "
+		       "missing, `cowbd %s %s` brings it back",
+		       name, device, use, name, m->n ? "mount" : "attach", name);
+}
 
 int remount_up(struct session *s, const char *name, struct remount *r)
 {
@@ -152,7 +166,7 @@ int remount_up(struct session *s, const char *name, struct remount *r)
 		.goes_with_last_use = r->goes_with_last_use,
 	};
 	char before[sizeof r->at.device];
-	int status = disk_info(s, name, &object);
+	int status = s->gone ? FAILED : disk_info(s, name, &object);
 
 	strcpy(before, r->at.device);
 	if (!status)
@@ -166,6 +180,8 @@ int remount_up(struct session *s, const char *name, struct remount *r)
 		parts_scan(&r->at, fd);
 	for (size_t i = 0; !status && i < r->mounts.n; i++)
 		status = mount_one(r, &r->mounts.list[i]);
+	if (status)
+		say_before(name, before, &r->mounts);
 	mounts_free(&r->mounts);
 	interruption_release();
 	return status;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -25,6 +26,10 @@
 #define CTL ".ctl"
 #define SERVED_MAX 16
 #define LOCK_WAIT_MS 5000 /* for another command at work on the same pool */
+#define NEXT_SECONDS                                                                               \
+	30 /* for a daemon to come after another: a takeover may take 10 s, a recovery a few */
+#define NEXT_NOTE_SECONDS 2
+#define NEXT_POLL_MS 50
 
 int run_dir_file(char **ret_path, const char *fmt, ...)
 {
@@ -273,13 +278,75 @@ int session_close(struct session *s, int status)
 	return status;
 }
 
+/* ---- a daemon that goes away ------------------------------------------------------------ */
+
+/* To a daemon of the same file: a copied pool has the same UUID. */
+static bool connect_again(struct session *s)
+{
+	SCOPED_TEXT char *ctl = NULL;
+	struct client *next;
+	struct hello hello;
+
+	if (run_dir_file(&ctl, "%s" CTL, s->uuid) || client_connect(ctl, &next, &hello) < 0)
+		return false;
+	if (hello.dev != s->hello.dev || hello.ino != s->hello.ino) {
+		client_close(next);
+		return false;
+	}
+	client_close(s->daemon);
+	s->daemon = next;
+	s->hello = hello;
+	return true;
+}
+
+/* Waits for the next daemon: false if none comes, or for Ctrl-C. */
+static bool find_next_daemon(struct session *s, time_t until, bool *told)
+{
+	for (time_t now = time(NULL); now <= until && !interruption_waits(); now = time(NULL)) {
+		if (now > until - NEXT_SECONDS + NEXT_NOTE_SECONDS && !*told) {
+			*told = true;
+			note("the daemon went away: the next one is waited for, %d s at most: "
+			     "`cowbd serve %s`",
+			     NEXT_SECONDS, s->path);
+		}
+		usleep(NEXT_POLL_MS * 1000);
+		if (connect_again(s))
+			return true;
+	}
+	return false;
+}
+
+static int call_again(struct session *s, const char *cmd, json_t *args, admin_progress progress,
+		      void *opaque, json_t **ret_ok)
+{
+	time_t until = time(NULL) + NEXT_SECONDS;
+	bool told = false;
+	int err = -EPIPE;
+
+	while (s->trouble.lost && find_next_daemon(s, until, &told))
+		err = client_call(s->daemon, cmd, args, progress, opaque, ret_ok, &s->trouble);
+	if (s->trouble.lost) {
+		s->patient = false;
+		s->gone = true;
+		snprintf(s->trouble.message, sizeof s->trouble.message,
+			 "the daemon went away before it answered %s, and there is no other", cmd);
+		snprintf(s->trouble.hint, sizeof s->trouble.hint,
+			 "`cowbd serve %s`, and run it again", s->path);
+	}
+	return err;
+}
+
 int session_call(struct session *s, const char *cmd, json_t *args, admin_progress progress,
 		 void *opaque, json_t **ret_ok)
 {
 	int err;
 
-	if (s->daemon)
-		return client_call(s->daemon, cmd, args, progress, opaque, ret_ok, &s->trouble);
+	if (s->daemon) {
+		err = client_call(s->daemon, cmd, args, progress, opaque, ret_ok, &s->trouble);
+		if (err && s->trouble.lost && s->patient && client_may_repeat(cmd))
+			err = call_again(s, cmd, args, progress, opaque, ret_ok);
+		return err;
+	}
 	err = admin_call(s->pool, NULL, cmd, args, progress, opaque, ret_ok);
 	if (err) {
 		snprintf(s->trouble.message, sizeof s->trouble.message, "%s", cowbd_error());

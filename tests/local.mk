@@ -137,6 +137,7 @@ script_tests = \
 	tests/cli/permission.sh \
 	tests/cli/rename_resize.sh \
 	tests/cli/repair.sh \
+	tests/cli/resize_restart.sh \
 	tests/cli/rollback.sh \
 	tests/cli/scrub.sh \
 	tests/cli/serve.sh \
