@@ -50,6 +50,19 @@ static char *line_of(json_t *event)
 	return line;
 }
 
+static char *dropped_line(uint64_t count)
+{
+	json_t *event = json_pack("{s:s,s:I}", "event", "dropped", "count", (json_int_t)count);
+	char *line;
+
+	if (!event)
+		return NULL;
+	add_time(event);
+	line = line_of(event);
+	json_decref(event);
+	return line;
+}
+
 static void push_locked(struct subscriber *s, char *line)
 {
 	s->line[(s->first + s->n++) % QUEUE_LINES] = line;
@@ -58,13 +71,12 @@ static void push_locked(struct subscriber *s, char *line)
 /* What was dropped is said as soon as two lines have room. */
 static void queue_locked(struct subscriber *s, const char *line)
 {
-	char *copy, *note = NULL;
+	char *copy, *note;
 
 	if (s->n + 2 > QUEUE_LINES || !(copy = strdup(line))) {
 		s->dropped++;
 	} else {
-		if (s->dropped && asprintf(&note, "{\"event\":\"dropped\",\"count\":%llu}\n",
-					   (unsigned long long)s->dropped) > 0) {
+		if (s->dropped && (note = dropped_line(s->dropped))) {
 			push_locked(s, note);
 			s->dropped = 0;
 		}

@@ -117,6 +117,7 @@ script_tests = \
 	tests/cli/enable.sh \
 	tests/cli/dump.sh \
 	tests/cli/events.sh \
+	tests/cli/events_dropped.sh \
 	tests/cli/export.sh \
 	tests/cli/grow.sh \
 	tests/cli/help.sh \
