@@ -61,7 +61,8 @@
 #define MAX_EXPORTS 10000 /* more, and nbdkit fails the whole list */
 #define MAX_REQUEST_BYTES (64u << 20)
 #define MIN_CACHE_BYTES (1 << 20)
-#define LOCK_WAIT_MS 1000 /* for the pool, while a killed predecessor's last I/O ends */
+#define LOCK_WAIT_MS                                                                               \
+	5000 /* for the pool: a killed predecessor's last I/O, or a command that works without us */
 #define CUT_LIMIT_MS 2000
 #define PEER_ROOM 128
 #define EXIT_NEEDS_SOMEBODY 74 /* EX_IOERR of sysexits.h */
