@@ -58,6 +58,15 @@ bool sysfs_read(const char *name, const char *file, char *buf, size_t len)
 	return ok;
 }
 
+uint64_t attachment_bytes(const struct attachment *a)
+{
+	char text[32];
+
+	return sysfs_read(a->device + strlen("/dev/"), "size", text, sizeof text)
+		       ? strtoull(text, NULL, 10) * 512
+		       : 0;
+}
+
 /* "UUID/ID", "UUID/ID/copy"; with '-' between in a file's name. */
 static bool parse_identity(const char *text, char between, struct attachment *a)
 {
@@ -224,6 +233,17 @@ int disk_info(struct session *s, const char *name, json_t **ret_object)
 				s->path);
 	return session_call(s, "info", args, NULL, NULL, ret_object) < 0 ? session_complain(s)
 									 : DONE;
+}
+
+int disk_attachments(struct session *s, const char *name, struct attachments *ret)
+{
+	SCOPED_JSON json_t *args = json_pack("{s:s, s:b}", "name", name, "no_usage", true);
+	SCOPED_JSON json_t *object = NULL;
+
+	if (session_call(s, "info", args, NULL, NULL, &object) < 0)
+		return session_complain(s);
+	return attachments_find(s->uuid,
+				(uint64_t)json_integer_value(json_object_get(object, "id")), ret);
 }
 
 /* What could not be written must not look as if it could: errors would be tried again for minutes. */

@@ -46,6 +46,9 @@ bool attachment_of_device(const char *path, struct attachment *ret);
 bool attachment_of_dev(dev_t dev, struct attachment *ret);
 const char *via_name(enum via via);
 
+/* The size that the device shows; 0 if it is gone. */
+uint64_t attachment_bytes(const struct attachment *a);
+
 /* Text of /sys/block/NAME/FILE without its end of line: false if there is none. */
 bool sysfs_read(const char *name, const char *file, char *buf, size_t len);
 
@@ -67,6 +70,8 @@ struct attach {
 
 /* What the daemon knows of a disk, as the command info tells it; new reference. */
 int disk_info(struct session *s, const char *name, json_t **ret_object);
+/* Where it is attached here, whether its pool is served or not: a device outlives the daemon. */
+int disk_attachments(struct session *s, const char *name, struct attachments *ret);
 /* Fills in id, size, sector size, and whether it must be read-only or is a copy. */
 int attach_prepare(struct session *s, json_t *object, struct attach *ret);
 

@@ -4,6 +4,9 @@
  *
  *	nbd    the daemon cuts the volume's connections; new ones have the new size; the kernel is told
  *	fuse   nbdfuse keeps the size that it began with, so only taking it down and up again helps
+ *
+ * What is to be done follows from what the devices show, not from the size that the volume had: one that was cut
+ * short by a death, of the command's or the daemon's, is completed by running it again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -83,12 +86,42 @@ static bool has_via(const struct resize *r, enum via via)
 	return false;
 }
 
+static bool shows_less(const struct resize *r, const struct attachment *a)
+{
+	return attachment_bytes(a) < r->size;
+}
+
+/* Is there a device whose connections must be new ones to show the size? */
+static bool must_reconnect(const struct resize *r)
+{
+	for (size_t i = 0; i < r->there.n; i++)
+		if (r->there.list[i].via == VIA_NBD && shows_less(r, &r->there.list[i]))
+			return geteuid() == 0;
+	return false;
+}
+
+/* A device outlives its daemon: what is in use must neither shrink nor come up anew without one. */
+static int check_served(const struct session *s, const struct resize *r)
+{
+	char use[1024];
+
+	if (s->daemon || !r->there.n)
+		return DONE;
+	if (!r->c->opt[OPT_REMOUNT] && !r->c->opt[OPT_RESIZE_FS] && r->size >= r->before)
+		return DONE;
+	describe_attachments(&r->there, use, sizeof use);
+	return complain("%s is attached as %s, and its pool is not served: `cowbd serve %s` first",
+			r->name, use, s->path);
+}
+
 /* Before anything has changed. */
-static int check(const struct resize *r)
+static int check(const struct session *s, const struct resize *r)
 {
 	bool wants = r->c->opt[OPT_REMOUNT] || r->c->opt[OPT_RESIZE_FS];
 	int status = wants ? need_root(r->c) : DONE;
 
+	if (!status)
+		status = check_served(s, r);
 	if (status || !wants)
 		return status;
 	if (!r->there.n)
@@ -109,14 +142,11 @@ static int check(const struct resize *r)
 
 static int find_devices(struct session *s, struct resize *r)
 {
+	SCOPED_JSON json_t *args = json_pack("{s:s, s:b}", "name", r->name, "no_usage", true);
 	SCOPED_JSON json_t *object = NULL;
-	int status;
 
-	if (!s->daemon) /* then nothing is attached */
-		return DONE;
-	status = disk_info(s, r->name, &object);
-	if (status)
-		return status;
+	if (session_call(s, "info", args, NULL, NULL, &object) < 0)
+		return session_complain(s);
 	r->id = (uint64_t)json_integer_value(json_object_get(object, "id"));
 	r->before = (uint64_t)json_integer_value(json_object_get(object, "size"));
 	return attachments_find(s->uuid, r->id, &r->there);
@@ -126,14 +156,17 @@ static int show_size(struct session *s, struct resize *r)
 {
 	int status = DONE;
 
-	for (size_t i = 0; !status && i < r->there.n && r->size > r->before; i++) {
+	for (size_t i = 0; !status && i < r->there.n; i++) {
 		const struct attachment *a = &r->there.list[i];
 
-		if (a->via == VIA_NBD && geteuid() == 0)
+		if (!shows_less(r, a))
+			continue;
+		if (s->daemon && a->via == VIA_NBD && geteuid() == 0)
 			status = nbd_revive_all(a, s, r->size);
 		else
-			note("%s: %s shows the new size when it is attached anew%s", r->name,
-			     a->device, a->via == VIA_FUSE ? ": --remount does that" : "");
+			note("%s: %s shows the new size when %s", r->name, a->device,
+			     a->via == VIA_FUSE ? "it is attached anew: --remount does that"
+						: "root runs this again while it is served");
 	}
 	return status;
 }
@@ -147,7 +180,7 @@ static int change(struct session *s, struct resize *r, json_t **ret_ok)
 	json_object_set_new(args, "name", json_string(r->name));
 	json_object_set_new(args, "size", json_integer((json_int_t)r->size));
 	json_object_set_new(args, "force", json_boolean(r->c->opt[OPT_FORCE] != NULL));
-	if (has_via(r, VIA_NBD) && r->size > r->before && !remount && geteuid() == 0)
+	if (!remount && must_reconnect(r))
 		json_object_set_new(args, "reconnect", json_true());
 	if (!status && session_call(s, "resize", args, NULL, NULL, ret_ok) < 0)
 		status = session_complain(s);
@@ -170,9 +203,10 @@ static int run(struct session *s, struct resize *r, json_t **ret_ok)
 	int status = find_devices(s, r);
 
 	if (!status)
-		status = check(r);
+		status = check(s, r);
 	if (!status && r->there.n && geteuid() == 0)
 		status = attach_lock(&lock);
+	s->patient = r->there.n > 0;
 	return status ? status : change(s, r, ret_ok);
 }
 

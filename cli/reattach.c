@@ -96,19 +96,26 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 int nbd_revive_all(const struct attachment *a, struct session *s, uint64_t size)
 {
 	unsigned taken = 0, now = 0;
+	bool settled = false;
 	int err = 0;
 
-	/* until nothing more is dead, after something was */
-	for (int waited = 0; !err && (now || !taken) && waited < SETTLE_MS; waited += PAUSE_MS) {
+	for (int waited = 0; !settled && waited < SETTLE_MS; waited += PAUSE_MS) {
 		if (waited)
 			usleep(PAUSE_MS * 1000);
 		err = nbd_revive(a, s, size, &now);
 		taken += now;
+		/* a daemon that died between has its successor found by the session; and until nothing more is dead,
+		 * after something was */
+		settled = err == -ENOTCONN ? s->gone : err || (taken && !now);
 	}
+	if (s->gone)
+		return FAILED; /* said */
 	if (err)
 		return complain("%s: no new connections: %s", a->device, strerror(-err));
-	return taken ? DONE
-		     : complain("%s: the kernel has given none of its connections up", a->device);
+	/* Whose daemon was restarted meanwhile has got its connections from that one. */
+	return taken || (size && attachment_bytes(a) == size)
+		       ? DONE
+		       : complain("%s: the kernel has given none of its connections up", a->device);
 }
 
 /* ---- all devices --------------------------------------------------------------------------- */

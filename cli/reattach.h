@@ -11,7 +11,8 @@
  * (0: as it is).  0 or -errno; says nothing of it. */
 int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, unsigned *ret_taken);
 
-/* The same right after the daemon has cut them all: waits for the kernel to see that. */
+/* The same right after the daemon has cut them all: waits for the kernel to see that, and complains.  With a patient
+ * session. */
 int nbd_revive_all(const struct attachment *a, struct session *s, uint64_t size);
 
 /* Before a planned end of the daemon, so that its devices go on soon after the next one's start. */

@@ -23,6 +23,32 @@ sleep 1
 cowbd resize disk 500M
 [ "$(blockdev --getsize64 "$device")" = $((500 << 20)) ] || fail "the device is of $(blockdev --getsize64 "$device")"
 [ "$(fs_size)" = "$small" ] || fail "$type grew without being told"
+# the daemon dies meanwhile: it was done, by this daemon or its successor, and the device shows it; or what is to be
+# done is said, and helps
+for size in 510 520 530; do
+	cowbd resize disk ${size}M >said 2>&1 &
+	resizing=$!
+	sleep 0.$(((size - 510) / 5))
+	kill_daemon
+	serve
+	status=0
+	wait $resizing || status=$?
+	echo "$status $(cat said)"
+	case $status:$(cat said) in
+	0:) ;;
+	*:*' runs this again while'* | 1:*'before it answered info: run it again') cowbd resize disk ${size}M ;;
+	*) fail "resize" ;;
+	esac
+	[ "$(blockdev --getsize64 "$device")" = $((size << 20)) ] ||
+		fail "after a death the device is of $(blockdev --getsize64 "$device")"
+done
+# it died when the volume had grown and the device was not told: running it again tells it
+kill_daemon
+cowbd resize disk 540M
+[ "$(blockdev --getsize64 "$device")" = $((530 << 20)) ] || fail "who told the device?"
+serve
+cowbd resize disk 540M
+[ "$(blockdev --getsize64 "$device")" = $((540 << 20)) ] || fail "the device is of $(blockdev --getsize64 "$device")"
 cowbd resize disk 700M --resize-fs
 [ "$(blockdev --getsize64 "$device")" = $((700 << 20)) ] || fail "the device is of $(blockdev --getsize64 "$device")"
 large=$(fs_size)
