@@ -224,7 +224,7 @@ static int clear_devices(const struct call *c, struct session *s, const struct a
 
 	if (status || !there->n)
 		return status;
-	if (c->opt[OPT_REMOUNT])
+	if (c->opt[OPT_REMOUNT] && s->daemon)
 		return remount_down(s, &there->list[0], volume, r);
 	if (c->opt[OPT_FORCE]) {
 		for (size_t i = 0; !status && i < there->n; i++)
@@ -232,6 +232,10 @@ static int clear_devices(const struct call *c, struct session *s, const struct a
 		return status;
 	}
 	describe_attachments(there, list, sizeof list);
+	if (c->opt[OPT_REMOUNT])
+		return complain("can't roll back: %s is attached as %s, and its pool is not "
+				"served: `cowbd serve %s` first",
+				volume, list, s->path);
 	return complain(
 		"can't roll back: %s is attached as %s: --remount takes that down and brings "
 		"it back, --force cuts it off",
@@ -242,7 +246,6 @@ static int clear_devices(const struct call *c, struct session *s, const struct a
 static int roll_back(const struct call *c, struct session *s, json_t *args, json_t **ret_ok)
 {
 	SCOPED_ATTACHMENTS struct attachments there = {0};
-	SCOPED_JSON json_t *object = NULL;
 	SCOPED_TEXT char *volume = strdup(c->words[0]);
 	SCOPED_FD int lock = -1;
 	struct remount r = {0};
@@ -251,15 +254,10 @@ static int roll_back(const struct call *c, struct session *s, json_t *args, json
 	if (status)
 		return status;
 	volume[strcspn(volume, "@")] = '\0';
-	if (s->daemon && geteuid() == 0) {
-		status = disk_info(s, volume, &object);
+	if (geteuid() == 0) {
+		status = s->daemon ? attach_lock(&lock) : DONE;
 		if (!status)
-			status = attach_lock(&lock);
-		if (!status)
-			status = attachments_find(
-				s->uuid,
-				(uint64_t)json_integer_value(json_object_get(object, "id")),
-				&there);
+			status = disk_attachments(s, volume, &there);
 		if (!status)
 			status = clear_devices(c, s, &there, volume, &r);
 	}

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "cli.h"
+#include "remount.h"
 
 int cmd_create(const struct call *c)
 {
@@ -57,6 +57,41 @@ static int tell_removed(const struct call *c, json_t *ok)
 	return DONE;
 }
 
+/* A daemon knows its clients; a device without one waits for the next. */
+static int refuse_attached(struct session *s, const char *name)
+{
+	SCOPED_ATTACHMENTS struct attachments there = {0};
+	char list[2048];
+	int status = disk_attachments(s, name, &there);
+
+	if (status || !there.n)
+		return status;
+	describe_attachments(&there, list, sizeof list);
+	return complain("can't remove %s: it is attached as %s, which waits for its pool to be "
+			"served again: `cowbd detach --force %s` first",
+			name, list, there.list[0].device);
+}
+
+static int remove_names(const struct call *c, json_t *args, json_t **ret_ok)
+{
+	bool force = c->opt[OPT_FORCE] || c->opt[OPT_DRY_RUN];
+	struct session s;
+	json_t *ok = NULL;
+	int status = session_open(c, "rm", &s);
+
+	for (int i = 0; !status && !s.daemon && !force && i < c->n; i++)
+		status = refuse_attached(&s, c->words[i]);
+	if (!status && session_call(&s, "rm", args, progress_admin, NULL, &ok) < 0)
+		status = session_complain(&s);
+	progress_end();
+	status = session_close(&s, status);
+	if (status)
+		json_decref(ok);
+	else
+		*ret_ok = ok;
+	return status;
+}
+
 int cmd_rm(const struct call *c)
 {
 	SCOPED_JSON json_t *ok = NULL;
@@ -76,8 +111,11 @@ int cmd_rm(const struct call *c)
 	json_object_set_new(args, "recursive", json_boolean(c->opt[OPT_RECURSIVE] != NULL));
 	json_object_set_new(args, "dry_run", json_boolean(c->opt[OPT_DRY_RUN] != NULL));
 	json_object_set_new(args, "force", json_boolean(c->opt[OPT_FORCE] != NULL));
-	status = run_and_note(c, "rm", args, &ok);
-	return status || c->opt[OPT_JSON] ? status : tell_removed(c, ok);
+	status = remove_names(c, args, &ok);
+	json_decref(args);
+	if (status)
+		return status;
+	return c->opt[OPT_JSON] ? print_json(ok) : tell_removed(c, ok);
 }
 
 int cmd_grow(const struct call *c)

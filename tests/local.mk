@@ -97,6 +97,7 @@ script_tests = \
 	tests/attach/kill.sh \
 	tests/attach/mount.sh \
 	tests/attach/partitions.sh \
+	tests/attach/resize_restart.sh \
 	tests/attach/restart.sh \
 	tests/attach/rollback.sh \
 	tests/attach/umount_unserved.sh \
