@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mount.h"
 #include "parts.h"
+#include "remount.h"
 
 #define BTRFS_COPIES_MAJOR 6 /* Linux from which on it mounts a copy beside its origin */
 #define BTRFS_COPIES_MINOR 7
@@ -304,8 +304,10 @@ static int mount_disk(const struct call *c, struct session *s, struct mount *m)
 	m->is_copy |= m->clone != NULL;
 	if (!status)
 		status = attach_or_find(c, s, object, m);
-	if (!status)
+	if (!status) {
+		note_what_waits(s->uuid, c->words[0]);
 		status = mount_attached(c, m);
+	}
 	if (m->fd >= 0)
 		close(m->fd);
 	if (status && m->clone) {
@@ -321,6 +323,9 @@ int cmd_mount(const struct call *c)
 	struct session s;
 	int status = need_root(c);
 
+	if (c->opt[OPT_COLUMNS]) /* who knows mount(8) and means "-o ro" must not get another mount */
+		return usage_error(c, "-o is for columns of tables: options of the mount go with "
+				      "--options, and there is --readonly");
 	if (!status)
 		status = check_dir(c->words[1]);
 	if (status)
@@ -374,18 +379,6 @@ static void drop_clone_of(const struct attachment *a)
 	(void)session_close(&s, DONE);
 }
 
-/* The kernel writes what is cached before it lets go, as long as that takes; nothing interrupts it. */
-static void note_unserved(const struct attachment *a, const char *dir)
-{
-	struct session s;
-
-	if (session_find_uuid(a->uuid, &s) != DONE)
-		note("%s: its pool is not served: what is not yet written waits until you `cowbd "
-		     "serve` it",
-		     dir);
-	(void)session_close(&s, DONE);
-}
-
 /* What of ours is mounted there. */
 static int find_mount(const char *dir, char **ret_target, struct attachment *ret)
 {
@@ -425,7 +418,7 @@ int cmd_umount(const struct call *c)
 		return status;
 	ends = ends_with_last_use(&at);
 	if (!at.read_only)
-		note_unserved(&at, target);
+		note_what_waits(at.uuid, target);
 	status = umount_dir(target);
 	if (status || !ends)
 		return status;

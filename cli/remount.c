@@ -30,6 +30,23 @@ void describe_attachments(const struct attachments *all, char *buf, size_t len)
 	}
 }
 
+void note_what_waits(const char *uuid, const char *where)
+{
+	SCOPED_JSON json_t *status = NULL;
+	struct session s;
+
+	if (session_find_uuid(uuid, &s) != DONE)
+		note("%s: its pool is not served: what is not yet written waits until you `cowbd "
+		     "serve` it",
+		     where);
+	else if (session_call(&s, "status", NULL, NULL, NULL, &status) == 0 &&
+		 json_integer_value(json_object_get(status, "held")) > 0)
+		note("%s: the pool is full: what is not yet written waits for space: `cowbd rm` or "
+		     "`cowbd grow` makes some",
+		     where);
+	(void)session_close(&s, DONE);
+}
+
 /* ---- down ----------------------------------------------------------------------------- */
 
 /* What could not be brought back is not taken down. */
@@ -118,6 +135,8 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 	fd = open(a->device, O_RDONLY | O_CLOEXEC); /* it stays until all are unmounted */
 	if (!status && fd < 0)
 		status = complain("%s: %s", a->device, strerror(errno));
+	if (!status && r.mounts.n)
+		note_what_waits(s->uuid, name);
 	if (!status)
 		status = umount_all(&r);
 	if (fd >= 0)

@@ -23,6 +23,10 @@ int remount_down(struct session *s, const struct attachment *a, const char *name
 /* Attaches to the same device, unless somebody else took it meanwhile, and mounts again. */
 int remount_up(struct session *s, const char *name, struct remount *r);
 
+/* Says so if what is to be written to a disk of the pool will wait: the kernel then lets nothing interrupt a mount or
+ * umount.  where: for the message. */
+void note_what_waits(const char *uuid, const char *where);
+
 /* The list for a refusal: "/dev/nbd0, mounted on /a, /b; /dev/loop1". */
 void describe_attachments(const struct attachments *all, char *buf, size_t len);
 

@@ -92,6 +92,7 @@ script_tests = \
 	tests/attach/attach.sh \
 	tests/attach/bad_use.sh \
 	tests/attach/freeze.sh \
+	tests/attach/full.sh \
 	tests/attach/grow.sh \
 	tests/attach/interrupted.sh \
 	tests/attach/kill.sh \

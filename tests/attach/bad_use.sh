@@ -67,6 +67,8 @@ expect 1 "$COWBD" umount mnt2
 says 'nothing is mounted on mnt2'
 expect 1 "$COWBD" umount /proc
 says "not cowbd's"
+expect 64 "$COWBD" mount vol mnt2 -o ro
+says 'options of the mount go with --options'
 expect 1 "$COWBD" mount vol nothere
 says 'nothere: No such file'
 expect 1 "$COWBD" mount vol data
