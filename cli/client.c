@@ -19,6 +19,7 @@
 
 #define PROTOCOL 1
 #define HELLO_SECONDS 10 /* more than any daemon takes that still works */
+#define INTERRUPTED_SECONDS 5
 #define REQUEST_BYTES_MAX (1u << 20)
 
 struct client {
@@ -77,17 +78,22 @@ int unix_connect(const char *path, int flags, int *ret_fd)
 	return 0;
 }
 
-/* The next line as JSON, NULL at the end of the connection or for what is none. */
+/* The next line as JSON, NULL at the end of the connection or for what is none.  Who is interrupted has the answer
+ * still that is under way, unless the daemon answers nothing any more. */
 static json_t *read_message(struct client *k)
 {
+	const struct timeval limit = {.tv_sec = INTERRUPTED_SECONDS};
 	ssize_t n;
 
-	do {
+	for (;;) {
 		errno = 0;
 		n = getline(&k->line, &k->room, k->in);
-		if (n < 0 && errno == EINTR)
-			clearerr(k->in);
-	} while (n < 0 && errno == EINTR && !interrupted());
+		if (n >= 0 || errno != EINTR)
+			break;
+		clearerr(k->in);
+		if (interrupted())
+			setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	}
 	return n < 0 ? NULL : json_loadb(k->line, (size_t)n, 0, NULL);
 }
 
