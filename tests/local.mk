@@ -101,6 +101,7 @@ script_tests = \
 	tests/attach/resize_restart.sh \
 	tests/attach/restart.sh \
 	tests/attach/rollback.sh \
+	tests/attach/service.sh \
 	tests/attach/umount_unserved.sh \
 	tests/cli/access.sh \
 	tests/cli/attached.sh \
