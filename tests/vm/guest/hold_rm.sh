@@ -26,6 +26,14 @@ dd if=/dev/shm/data of=live/data bs=1M conv=fsync 2>/dev/null &
 dd=$!
 wait_for 120 held
 kill -0 $dd || fail "dd ended"
+# an end in order, or none: held writes are not answered, and wait for the next daemon
+for signal in TERM KILL; do
+	kill -$signal "$daemon"
+	while [ -d "/proc/$daemon" ]; do :; done
+	serve
+	wait_for 60 held
+	kill -0 $dd || fail "dd ended after SIG$signal"
+done
 cowbd status | tail -n 5
 cowbd rm ballast
 cowbd status | tail -n 3
