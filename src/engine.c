@@ -181,8 +181,7 @@ static int need_zone(struct engine *e, bool meta)
 	return r == -ENOSPC ? 0 : r;
 }
 
-/* A further batch: what is young now is not any more. */
-static int seal(struct engine *e)
+int engine_seal(struct engine *e)
 {
 	uint64_t round;
 
@@ -203,7 +202,7 @@ int engine_need(struct engine *e)
 	case NEED_DATA_ZONE: return need_zone(e, false);
 	case NEED_META_ZONE: return space_prepare_zone(e->space, true);
 	case NEED_COMMIT: return engine_commit(e, NULL);
-	case NEED_SEAL: return seal(e);
+	case NEED_SEAL: return engine_seal(e);
 	case NEED_CHECKPOINT: return e->relieve(e);
 	case NEED_RECLAIM: return e->reclaim(e);
 	case NEED_AGAIN: return 0;

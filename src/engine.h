@@ -188,4 +188,7 @@ void engine_write_back(struct engine *e);
 /* Both. */
 int engine_commit(struct engine *e, struct dirty *mine) EXCLUDES(metadata_lock) MUST_CHECK;
 
+/* A further batch, with or without records: no block is young any more. (young.h) */
+int engine_seal(struct engine *e) EXCLUDES(metadata_lock) MUST_CHECK;
+
 #endif

@@ -3,7 +3,7 @@
  * worker.c - the three background threads of a pool
  *
  *	committer     each second: pending records become durable; falls are let go; each tenth of one
- *	              what they name begins to be written back
+ *	              what they name begins to be written back; the last batch is sealed when none follows
  *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
  *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back; both paced
  *	              beside requests; removes ephemeral volumes that nobody has open any more
@@ -17,6 +17,7 @@
 
 #define COMMIT_NS UINT64_C(1000000000)
 #define WRITE_BACK_NS (COMMIT_NS / 10)
+#define SEAL_NS (COMMIT_NS * 3)
 #define READY_ZONES 3u
 #define OFTEN_RECORDS 32u /* flushes are frequent if no more records than this lie between two */
 #define OFTEN_COMMITS 4u  /* and if there are as many in a twentieth of a second */
@@ -70,9 +71,30 @@ static bool commit_due(struct engine *e)
 	return due;
 }
 
+/* Since when there were so many. */
+struct quiet {
+	uint64_t commits, since;
+};
+
+/* Damage of data that the last batch vouches for can't be told from a cut of the power [JOURNAL-6], for as long as no
+ * batch follows.  In a quiet pool that would be for days. */
+static bool seal_due(struct engine *e, struct quiet *q)
+{
+	uint64_t commits = atomic_load_explicit(&e->stats.commits, memory_order_relaxed);
+	bool young;
+
+	if (commits != q->commits)
+		*q = (struct quiet){commits, now_ns()};
+	metalock_shared(&e->lock);
+	young = e->young.written.n > 0;
+	metalock_drop(&e->lock);
+	return young && now_ns() - q->since >= SEAL_NS;
+}
+
 static void *committer(void *opaque)
 {
 	struct cowbd_pool *p = opaque;
+	struct quiet quiet = {0};
 	uint64_t last = now_ns();
 	unsigned seen = 0;
 
@@ -86,6 +108,8 @@ static void *committer(void *opaque)
 		if (commit_due(&p->e))
 			(void)!engine_commit(&p->e,
 					     NULL); /* it has failed the pool, if it failed */
+		else if (seal_due(&p->e, &quiet))
+			(void)!engine_seal(&p->e);
 	}
 	return NULL;
 }

@@ -9,7 +9,8 @@
  *
  * A commit of few blocks waits for the disk once instead of twice: the batch of records names what their data is, and
  * a batch whose data didn't get to the disk does not count [JOURNAL-6].  The price is that this data must
- * stay what it is until the next batch says that it is there: the blocks are *young* until then.
+ * stay what it is until the next batch says that it is there: the blocks are *young* until then.  In a quiet pool the
+ * committer writes one without records.
  *
  * Invariants
  *   [YOUNG-1] A young block isn't written in place.  Who wants to gets a further batch written first (NEED_SEAL).

@@ -5,6 +5,7 @@
 #include "pool_testing.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include "volume.h"
 
@@ -607,6 +608,28 @@ START_TEST(a_tail_that_goes_on_says_that_the_last_batch_was_durable)
 }
 END_TEST
 
+/* When nothing follows for a while: damage of its data is that of any data then. */
+START_TEST(a_quiet_pool_seals_its_last_batch)
+{
+	struct cowbd_pool *copy;
+	struct store *s;
+
+	ck_assert_ok(cowbd_start(p));
+	write_fill(v, 0, BLOCK, 7);
+	flush(true);
+	for (unsigned i = 0; i < 100 && seals() == 0; i++)
+		usleep(100000);
+	ck_assert_uint_eq(seals(), 1);
+	ck_assert_ok(store_sim_copy(p->e.store, NULL, &s));
+	put_block(s, physical(0), 77);
+	copy = open_pool(s, COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL);
+	ck_assert(object_holds(copy, "v", 0, BLOCK, 77));
+	check_and_close(copy);
+	sleep(4);
+	ck_assert_uint_eq(seals(), 1); /* and that is that */
+}
+END_TEST
+
 /* An older cowbd refuses the pool then, and takes one that was closed. */
 START_TEST(the_feature_is_there_while_a_session_runs)
 {
@@ -641,6 +664,8 @@ int main(void)
 	tcase_add_test(t, a_clone_has_what_its_snapshot_waited_for);
 	tcase_add_test(t, data_of_the_last_batch_that_cannot_be_read_is_given_up_on_request);
 	tcase_add_loop_test(t, a_damaged_batch_does_not_take_the_one_before_it_along, 0, 2);
+	tcase_add_test(t, a_quiet_pool_seals_its_last_batch);
+	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
