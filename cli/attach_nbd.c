@@ -122,6 +122,13 @@ int nbd_sockets_add(struct nbd_sockets *x, const struct address *a, uint64_t id)
 	return 0;
 }
 
+uint64_t nbd_sockets_size(const struct nbd_sockets *x)
+{
+	int64_t bytes = x->n ? nbd_get_size(x->handle[x->n - 1]) : -1;
+
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 static uint64_t flags_of(struct nbd_handle *h, bool read_only)
 {
 	const struct {

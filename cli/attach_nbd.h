@@ -22,6 +22,8 @@ struct nbd_sockets {
 /* Adds one: -1 and libnbd's error, saying nothing. */
 int nbd_sockets_add(struct nbd_sockets *x, const struct address *a, uint64_t id);
 void nbd_sockets_close(struct nbd_sockets *x);
+/* Bytes of the disk as the last one shows it; 0: not known. */
+uint64_t nbd_sockets_size(const struct nbd_sockets *x);
 
 /* Around a planned end of the daemon: what was sent and not answered is sent again sooner.  Leaves
  * a device alone whose requests have another time than nbd_attach gave it. */

@@ -166,7 +166,8 @@ static int show_size(struct session *s, struct resize *r)
 		else
 			note("%s: %s shows the new size when %s", r->name, a->device,
 			     a->via == VIA_FUSE ? "it is attached anew: --remount does that"
-						: "root runs this again while it is served");
+			     : s->daemon        ? "root runs this again"
+						: "its pool is served");
 	}
 	return status;
 }

@@ -51,6 +51,14 @@ static bool socket_lives(unsigned long inode)
 
 /* ---- one device ------------------------------------------------------------------------- */
 
+/* What the device is to be told of its size: 0, as it is, unless the volume grew while nobody served it. */
+static uint64_t grown(const struct attachment *a, const struct nbd_sockets *x)
+{
+	uint64_t bytes = nbd_sockets_size(x);
+
+	return bytes > attachment_bytes(a) ? bytes : 0;
+}
+
 /* One more connection: 1 taken, 0 none was dead, -errno. */
 static int offer(struct nbdlink *l, const struct attachment *a, const struct address *address,
 		 uint64_t size)
@@ -66,7 +74,7 @@ static int offer(struct nbdlink *l, const struct attachment *a, const struct add
 	nbd_backend(a->uuid, a->id, a->copy, backend);
 	q.sockets = x.fd;
 	q.sockets_n = 1;
-	q.size_bytes = size;
+	q.size_bytes = size ? size : grown(a, &x);
 	err = fstat(x.fd[0], &st) < 0 ? -errno : nbdlink_reconfigure(l, &q);
 	nbd_sockets_close(&x);
 	return err ? err : socket_lives(st.st_ino);
