@@ -151,6 +151,8 @@ char *events_take(struct subscriber *s)
 		line = s->line[s->first];
 		s->first = (s->first + 1) % QUEUE_LINES;
 		s->n--;
+	} else if (s->dropped && (line = dropped_line(s->dropped))) {
+		s->dropped = 0; /* nothing else may happen for long */
 	}
 	if (!s->n)
 		(void)!read(s->fd, &count, sizeof count);
