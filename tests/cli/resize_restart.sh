@@ -48,8 +48,8 @@ resize_beside() {
 	bytes=$(nbdinfo --size "$(cowbd uri vol)")
 	same "$(cowbd info vol --json | sed -n 's/^  "size": \([0-9]*\).*/\1/p')" "$bytes"
 	case $status:$((bytes >> 20)) in
-	0:$size) told="$told done" ;;
-	1:$old | 1:$size)
+	0:"$size") told="$told done" ;;
+	1:"$old" | 1:"$size")
 		same "$(wc -l <err)" 1
 		grep -q 'run it again\|is ending\|can.t' err || fail "$1 $2: $(cat err)"
 		told="$told failed"
