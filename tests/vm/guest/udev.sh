@@ -20,6 +20,7 @@ link_is() {
 
 cowbd create disk 1G
 device=$(cowbd attach disk)
+udevadm settle --timeout=20 # from then on udev watches who writes to it
 make_fs "$type" "$device"
 sync
 udevadm settle --timeout=20
