@@ -51,17 +51,9 @@ static bool socket_lives(unsigned long inode)
 
 /* ---- one device ------------------------------------------------------------------------- */
 
-/* What the device is to be told of its size: 0, as it is, unless the volume grew while nobody served it. */
-static uint64_t grown(const struct attachment *a, const struct nbd_sockets *x)
-{
-	uint64_t bytes = nbd_sockets_size(x);
-
-	return bytes > attachment_bytes(a) ? bytes : 0;
-}
-
-/* One more connection: 1 taken, 0 none was dead, -errno. */
+/* One more connection: 1 taken, 0 none was dead, -errno.  *ret_size: of the volume. */
 static int offer(struct nbdlink *l, const struct attachment *a, const struct address *address,
-		 uint64_t size)
+		 uint64_t size, uint64_t *ret_size)
 {
 	struct nbd_sockets x = {.n = 0};
 	char backend[BACKEND_TEXT];
@@ -74,10 +66,23 @@ static int offer(struct nbdlink *l, const struct attachment *a, const struct add
 	nbd_backend(a->uuid, a->id, a->copy, backend);
 	q.sockets = x.fd;
 	q.sockets_n = 1;
-	q.size_bytes = size ? size : grown(a, &x);
+	q.size_bytes = size;
+	*ret_size = nbd_sockets_size(&x);
 	err = fstat(x.fd[0], &st) < 0 ? -errno : nbdlink_reconfigure(l, &q);
 	nbd_sockets_close(&x);
 	return err ? err : socket_lives(st.st_ino);
+}
+
+/* A volume may have grown while nobody served it. */
+static int tell_growth(struct nbdlink *l, const struct attachment *a, uint64_t size)
+{
+	char backend[BACKEND_TEXT];
+	struct nbdlink_request q = {.index = (int)a->index, .backend = backend, .size_bytes = size};
+
+	if (size <= attachment_bytes(a))
+		return 0;
+	nbd_backend(a->uuid, a->id, a->copy, backend);
+	return nbdlink_reconfigure(l, &q);
 }
 
 int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, unsigned *ret_taken)
@@ -85,6 +90,7 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 	struct address address = {0};
 	char export[EXPORT_TEXT];
 	struct nbdlink l;
+	uint64_t shown = 0;
 	int taken = 1, err = nbdlink_open(&l);
 
 	*ret_taken = 0;
@@ -92,10 +98,12 @@ int nbd_revive(const struct attachment *a, struct session *s, uint64_t size, uns
 	if (!err && session_address(s, export, &address))
 		err = -ENOTCONN;
 	while (!err && taken > 0 && *ret_taken < NBD_SOCKETS_MAX) {
-		taken = offer(&l, a, &address, size);
+		taken = offer(&l, a, &address, size, &shown);
 		err = taken < 0 ? taken : 0;
 		*ret_taken += taken > 0;
 	}
+	if (!err && !size && *ret_taken) /* who lives may have been told another size */
+		err = tell_growth(&l, a, shown);
 	address_fini(&address);
 	nbdlink_close(&l);
 	return err;

@@ -546,15 +546,22 @@ int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid
 	return err;
 }
 
-int journal_void(struct store *s, const struct journal_position *end)
+int journal_void(struct store *s, const struct geometry *g, const struct journal_position *end)
 {
-	CLEANUP_FREE uint8_t *zeros = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+	CLEANUP_FREE uint8_t *page = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+	struct disk_batch *h = (void *)page;
+	uint64_t wrapped = ring_bytes_of(g) - end->offset + PAGE_BYTES;
 
-	if (!zeros)
+	if (!page)
 		return fail(-ENOMEM, "out of memory");
-	memset(zeros, 0, PAGE_BYTES);
+	memset(page, 0, PAGE_BYTES);
+	h->kind = put32(PAGE_BATCH);
+	h->length = put32(end->bad == end->offset ? PAGE_BYTES : (uint32_t)wrapped);
+	h->number = put64(end->batch);
+	h->previous = put64(end->chain);
+	h->checksum = put64(~checksum(page, PAGE_BYTES, 0)); /* right for nothing */
 	return store_write(s, STORE_DIRECT | STORE_WRITE | STORE_DURABLE, ZONE_BYTES + end->bad,
-			   zeros, PAGE_BYTES);
+			   page, PAGE_BYTES);
 }
 
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end)

@@ -77,8 +77,11 @@ int journal_scan(struct store *s, const struct geometry *g, const uint8_t uuid[1
 int journal_beyond(struct store *s, const struct geometry *g, const uint8_t uuid[16],
 		   const struct journal_position *end, uint64_t *ret_number) MUST_CHECK;
 
-/* A scan has ended at *end, .stopped or .rejected: zeros, durable, take the place of what may be a batch. */
-int journal_void(struct store *s, const struct journal_position *end) MUST_CHECK;
+/* A scan has ended at *end, .stopped or .rejected, and the data of the batches before that is durable.  In the place of
+ * what may be a batch comes, durably, one that was begun and no more: that ends the journal, and says that the one
+ * before it counts. */
+int journal_void(struct store *s, const struct geometry *g,
+		 const struct journal_position *end) MUST_CHECK;
 
 /* Where a journal can go on from end though there are batches beyond it: their numbers are below its own. */
 void journal_skip_beyond(const struct geometry *g, struct journal_position *end);

@@ -10,7 +10,8 @@
  *	      changes its type, by them before the commit point makes them durable
  *	session: a new tail, then a checkpoint whose superblock names it    <- the commit point
  *
- * Nothing is written before the commit point but free slots and new zones; so a recovery that is interrupted
+ * Nothing is written before the commit point but free slots and new zones, and, after an error that was accepted, the
+ * end of the journal in the place of what can't be read (journal_void); so a recovery that is interrupted
  * is done again, from the same superblock, journal and tail, with the same result.
  *
  * Invariants
@@ -173,6 +174,10 @@ static int replay_journal(struct replay *x, const struct journal_position *first
 		super_taint(&p->e); /* the next opening's sync would succeed, and cover nothing */
 		return r;
 	}
+	/* what was given up must not be there again should this recovery be cut off */
+	if (!p->e.read_only && x->given_up && (first->stopped || first->rejected) &&
+	    (r = journal_void(p->e.store, &p->e.geo, first)) < 0)
+		return r;
 	x->limit = first->seq;
 	r = journal_scan(p->e.store, &p->e.geo, p->e.super.uuid, &from, x->last_batch, apply, x,
 			 &end);
@@ -496,6 +501,7 @@ static int first_pass(struct replay *x, const struct journal_position *at,
 
 	if (r == 0 && x->dropped) { /* what was read was the cache's, not the disk's */
 		x->scanned = 0;
+		x->state.first = 0; /* behind that end; what was durable is told by the other */
 		r = scan_journal(x, at, end);
 	}
 	if (r == 0 && end->rejected && falls_short(x, end))
@@ -532,9 +538,6 @@ int recover(struct cowbd_pool *p)
 		 * other one needs is written [SUPER-1] */
 		if (r == 0 && !e->read_only)
 			r = super_commit(p, &p->committed);
-		/* nor may what was given up be there again, should this recovery be cut off */
-		if (r == 0 && !e->read_only && x.given_up && (end.stopped || end.rejected))
-			r = journal_void(e->store, &end);
 		if (r == 0)
 			r = replay_journal(&x, &end, &at);
 		if (r == 0)
@@ -546,7 +549,7 @@ int recover(struct cowbd_pool *p)
 	free(x.zones);
 	free(x.ahead);
 	/* nor may a batch whose data was not there count later, when the same data may be there again */
-	if (x.torn || at.rejected || at.stopped)
+	if (x.torn || x.given_up || at.rejected || at.stopped)
 		journal_skip_beyond(&e->geo, &at);
 	p->recovered = at;
 	p->recovered.seq = x.last;

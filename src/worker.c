@@ -71,20 +71,20 @@ static bool commit_due(struct engine *e)
 	return due;
 }
 
-/* Since when there were so many. */
+/* Since when that is the last durable record. */
 struct quiet {
-	uint64_t commits, since;
+	uint64_t seq, since;
 };
 
 /* Damage of data that the last batch vouches for can't be told from a cut of the power [JOURNAL-6], for as long as no
  * batch follows.  In a quiet pool that would be for days. */
 static bool seal_due(struct engine *e, struct quiet *q)
 {
-	uint64_t commits = atomic_load_explicit(&e->stats.commits, memory_order_relaxed);
+	uint64_t seq = journal_durable_seq(e->journal);
 	bool young;
 
-	if (commits != q->commits)
-		*q = (struct quiet){commits, now_ns()};
+	if (seq != q->seq)
+		*q = (struct quiet){seq, now_ns()};
 	metalock_shared(&e->lock);
 	young = e->young.written.n > 0;
 	metalock_drop(&e->lock);

@@ -26,7 +26,8 @@ static bool bad_data;       /* nor any other */
 static unsigned bad_reads;  /* so many, then they do */
 static uint64_t bytes_read; /* directly */
 static uint64_t not_there;  /* block that the disk never got, only the cache; 0: none */
-static bool sync_fails;
+static unsigned sync_fails; /* so many syncs on; 0: none does */
+static bool writes_on;      /* while the sync that fails is under way */
 static struct store *copy_in_sync;
 
 static void write_page(struct store *s, uint64_t page, const void *data)
@@ -65,10 +66,11 @@ static int hooked_submit(struct store *s, struct store_io *ios, unsigned n)
 /* Copies what is there when the sync begins, and fails. */
 static int hooked_sync(struct store *s, const struct store_range *ranges, unsigned n)
 {
-	if (!sync_fails)
+	if (sync_fails == 0 || --sync_fails > 0)
 		return real->sync(s, ranges, n);
 	s->ops = real;
-	sync_fails = false;
+	if (writes_on)
+		write_fill(v, BLOCK, BLOCK, 8);
 	ck_assert_ok(store_sim_copy(s, NULL, &copy_in_sync));
 	return fail(-EIO, "the disk is gone");
 }
@@ -76,7 +78,7 @@ static int hooked_sync(struct store *s, const struct store_range *ranges, unsign
 static int hooked_drop_cache(struct store *s)
 {
 	if (not_there)
-		put_block(s, not_there, 1);
+		put_block(s, not_there, 55);
 	return 0;
 }
 
@@ -95,7 +97,8 @@ static void setup_session(unsigned flags)
 	options = (struct cowbd_open_options){.cache_bytes = MIB, .run_dir = test_run_dir()};
 	copy_in_sync = NULL;
 	bad_page = not_there = 0;
-	sync_fails = bad_data = false;
+	sync_fails = 0;
+	bad_data = writes_on = false;
 	bad_reads = UINT32_MAX;
 	p = open_pool(make_store(64 * MIB, BLOCK, 1), flags);
 	v = make_volume(p, "v", 16 * MIB);
@@ -298,10 +301,11 @@ END_TEST
 /* The last batch was written ahead of its data's sync, and that failed: the cache has the data, the disk has not. */
 START_TEST(the_last_batch_is_compared_again_when_the_cache_was_dropped)
 {
+	writes_on = _i; /* then the tail goes on behind that batch, which says nothing of it */
 	hook(p->e.store);
 	write_fill(v, 0, BLOCK, 7);
 	not_there = physical();
-	sync_fails = true;
+	sync_fails = 1;
 	ck_assert_error(cowbd_flush(v), -EIO);
 	ck_assert_ptr_nonnull(copy_in_sync);
 	ck_assert_int_eq(info(p).short_commits, 0);
@@ -375,7 +379,7 @@ START_TEST(the_tail_is_compared_with_where_the_journal_ends_at_last)
 	ck_assert_ok(cowbd_flush(v));
 	hook(p->e.store);
 	write_fill(v, BLOCK, 64 * BLOCK, 8); /* the long way */
-	sync_fails = true;
+	sync_fails = 1;
 	ck_assert_error(cowbd_flush(v), -EIO);
 	put_block(copy_in_sync, physical(), 77);
 	hook(copy_in_sync);
@@ -456,6 +460,30 @@ START_TEST(what_is_behind_a_given_up_batch_is_no_proof_later)
 }
 END_TEST
 
+/* What was followed was durable, with its data [JOURNAL-3]: now, and when it is opened again. */
+START_TEST(the_batch_before_one_that_is_given_up_counts)
+{
+	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
+	struct store *s, *later;
+	struct cowbd_pool *copy;
+	uint64_t batch;
+
+	write_fill(v, BLOCK, BLOCK, 8);
+	ck_assert_ok(cowbd_flush(v));
+	ck_assert_int_eq((int)info(p).short_commits, 1);
+	s = killed(false, &batch);
+	bad_page = physical();
+	bad_data = true;
+	hook(s);
+	copy = open_pool(s, flags | COWBD_OPEN_AFTER_ERROR);
+	later = again(s);
+	s->ops = real;
+	ck_assert(object_holds(copy, "v", BLOCK, BLOCK, 8));
+	check_and_close(copy);
+	opens(later, flags, "", 1, 8);
+}
+END_TEST
+
 /* The sector comes to life again before the recovery that gave it up is over. */
 START_TEST(what_was_given_up_is_not_there_when_that_recovery_is_cut_off)
 {
@@ -469,7 +497,7 @@ START_TEST(what_was_given_up_is_not_there_when_that_recovery_is_cut_off)
 		bad_page = batch;
 	bad_data = _i;
 	hook(s);
-	sync_fails = true;
+	sync_fails = 2; /* the checkpoint's */
 	refused(s, flags | COWBD_OPEN_AFTER_ERROR, -EIO, "sync");
 	ck_assert_ptr_nonnull(copy_in_sync);
 	opens(copy_in_sync, flags, "", 1, 1);
@@ -580,13 +608,15 @@ int main(void)
 	tcase_add_test(bare, a_page_that_cannot_be_read_may_have_been_a_batch);
 	tcase_add_test(bare, a_journal_that_reads_differently_is_refused);
 	tcase_add_test(bare, what_was_given_up_does_not_come_back);
+	tcase_add_test(bare, the_batch_before_one_that_is_given_up_counts);
 	tcase_add_loop_test(bare, what_was_given_up_is_not_there_when_that_recovery_is_cut_off, 0,
 			    2);
 	tcase_add_test(bare, the_front_of_the_ring_is_not_looked_at_before_it_can_be_used);
 	tcase_add_test(bare, damaged_data_before_a_page_that_cannot_be_read_is_told);
 	suite_add_tcase(s, bare);
 	tcase_add_checked_fixture(failed, setup, NULL);
-	tcase_add_test(failed, the_last_batch_is_compared_again_when_the_cache_was_dropped);
+	tcase_add_loop_test(failed, the_last_batch_is_compared_again_when_the_cache_was_dropped, 0,
+			    2);
 	tcase_add_test(failed, the_tail_is_compared_with_where_the_journal_ends_at_last);
 	suite_add_tcase(s, failed);
 	return run_suite(s);
