@@ -202,6 +202,18 @@ static struct store *again(struct store *of)
 	return s;
 }
 
+/* It is refused with the word that helps. */
+static void opens_when_accepted(struct store *s, unsigned flags, int err, const char *word,
+				int first, int second)
+{
+	struct store *other = again(s);
+
+	hook(s);
+	refused(s, flags, err, "--after-error");
+	hook(other);
+	opens(other, flags | COWBD_OPEN_AFTER_ERROR, word, first, second);
+}
+
 /* [TAIL-5] With nothing pending, too: it was flushed, and would be gone without a word. */
 START_TEST(a_damaged_last_batch_is_no_end_while_the_tail_knows_of_it)
 {
@@ -240,13 +252,10 @@ END_TEST
 START_TEST(a_last_batch_that_cannot_be_read_is_given_up_on_request)
 {
 	uint64_t batch;
-	struct store *s = killed(_i, &batch), *other = again(s);
+	struct store *s = killed(_i, &batch);
 
 	bad_page = batch;
-	hook(s);
-	refused(s, 0, -EUCLEAN, "--after-error");
-	hook(other);
-	opens(other, COWBD_OPEN_AFTER_ERROR, "journal is damaged", 1, 1);
+	opens_when_accepted(s, 0, -EUCLEAN, "journal is damaged", 1, 1);
 }
 END_TEST
 
@@ -254,13 +263,10 @@ START_TEST(a_page_that_cannot_be_read_may_have_been_a_batch)
 {
 	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
 	uint64_t batch;
-	struct store *s = killed(false, &batch), *other = again(s);
+	struct store *s = killed(false, &batch);
 
 	bad_page = next_batch();
-	hook(s);
-	refused(s, flags, -EIO, "--after-error");
-	hook(other);
-	opens(other, flags | COWBD_OPEN_AFTER_ERROR, "can't be read", 7, 1);
+	opens_when_accepted(s, flags, -EIO, "can't be read", 7, 1);
 }
 END_TEST
 
@@ -412,15 +418,11 @@ START_TEST(damaged_data_before_a_page_that_cannot_be_read_is_told)
 {
 	unsigned flags = COWBD_OPEN_NO_TAIL | COWBD_OPEN_LOST_TAIL;
 	uint64_t batch;
-	struct store *s = killed(false, &batch), *other;
+	struct store *s = killed(false, &batch);
 
 	put_block(s, physical(), 77);
-	other = again(s);
 	bad_page = next_batch();
-	hook(s);
-	refused(s, flags, -EIO, "can't be read where its batch");
-	hook(other);
-	opens(other, flags | COWBD_OPEN_AFTER_ERROR, "is given up", 1, 1);
+	opens_when_accepted(s, flags, -EIO, "is given up", 1, 1);
 }
 END_TEST
 
