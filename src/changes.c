@@ -5,18 +5,27 @@
 #include "changes.h"
 
 #define SIZE_MIN 64u
-#define SIZE_KEPT (1u << 19) /* lines: 16 MiB */
+#define SIZE_KEPT (1u << 19) /* lines: 32 MiB */
 #define FETCH_AHEAD 16u      /* units: lines that are on their way while one is changed */
-#define ELSEWHERE INT16_MIN
+#define ELSEWHERE INT8_MIN
 #ifdef COWBD_TINY
 #define BY_MAX 2 /* so that crash tests have some elsewhere */
 #else
-#define BY_MAX INT16_MAX
+#define BY_MAX INT8_MAX
 #endif
 
+static_assert(sizeof(struct changes_line) == 64, "a line is one of the processor's");
+
+/* A unit's line, and its place there. */
 static uint64_t number_1(uint64_t unit)
 {
-	return unit / CHANGES_LINE_UNITS + 1;
+	return unit / ZONE_UNITS_MAX * CHANGES_ZONE_LINES +
+	       unit % ZONE_UNITS_MAX / CHANGES_LINE_UNITS + 1;
+}
+
+static unsigned place(uint64_t unit)
+{
+	return (unsigned)(unit % ZONE_UNITS_MAX % CHANGES_LINE_UNITS);
 }
 
 /* Where the search for a line begins. */
@@ -38,12 +47,15 @@ static size_t find(const struct changes *c, uint64_t number_1)
 static int grow(struct changes *c, size_t n)
 {
 	struct changes new = {.mask = SIZE_MIN - 1, .used = c->used, .units = c->units};
+	size_t bytes;
 
 	while ((c->used + n) * 4 > (new.mask + 1) * 3)
 		new.mask = new.mask * 2 + 1;
-	new.line = calloc(new.mask + 1, sizeof *new.line);
+	bytes = (new.mask + 1) * sizeof *new.line;
+	new.line = aligned_alloc(sizeof *new.line, bytes);
 	if (!new.line)
 		return fail(-ENOMEM, "no memory for reference counts");
+	memset(new.line, 0, bytes);
 	for (size_t i = 0; c->line && i <= c->mask; i++)
 		if (c->line[i].number_1)
 			new.line[find(&new, c->line[i].number_1)] = c->line[i];
@@ -62,7 +74,7 @@ int changes_prepare(struct changes *c, size_t n)
 	return grow(c, n);
 }
 
-static int add(struct changes *c, int16_t *slot, uint64_t unit, int by)
+static int add(struct changes *c, int8_t *slot, uint64_t unit, int by)
 {
 	int value = *slot == ELSEWHERE ? delta_add(&c->over, unit, by) : *slot + by;
 
@@ -70,7 +82,7 @@ static int add(struct changes *c, int16_t *slot, uint64_t unit, int by)
 		if (value == 0)
 			*slot = 0;
 	} else if (value >= -BY_MAX && value <= BY_MAX) {
-		*slot = (int16_t)value;
+		*slot = (int8_t)value;
 	} else {
 		value = delta_add(&c->over, unit, value);
 		*slot = ELSEWHERE;
@@ -91,7 +103,7 @@ static struct changes_line *take_line(struct changes *c, uint64_t number_1)
 
 static int add_in(struct changes *c, struct changes_line *line, uint64_t unit, int by)
 {
-	int16_t *slot = &line->by[unit % CHANGES_LINE_UNITS];
+	int8_t *slot = &line->by[place(unit)];
 
 	c->units -= *slot != 0;
 	int value = add(c, slot, unit, by);
@@ -118,7 +130,7 @@ void changes_add_all(struct changes *c, const uint64_t *unit, unsigned n, int by
 	}
 }
 
-static int value_of(const struct changes *c, uint64_t unit, int16_t slot)
+static int value_of(const struct changes *c, uint64_t unit, int8_t slot)
 {
 	return slot == ELSEWHERE ? delta_get(&c->over, unit) : slot;
 }
@@ -131,37 +143,45 @@ int changes_get(const struct changes *c, uint64_t unit)
 	/* a place that isn't taken has zeros */
 	const struct changes_line *line = &c->line[find(c, number_1(unit))];
 
-	return value_of(c, unit, line->by[unit % CHANGES_LINE_UNITS]);
+	return value_of(c, unit, line->by[place(unit)]);
 }
 
-void changes_add_to(const struct changes *c, uint64_t first, unsigned n, int *value)
+void changes_add_to(const struct changes *c, uint64_t zone, unsigned n, int *value)
 {
-	const struct changes_line *line = NULL;
+	uint64_t unit = zone * ZONE_UNITS_MAX;
 
-	for (unsigned i = 0; c->units && i < n; i++) {
-		unsigned k = (unsigned)((first + i) % CHANGES_LINE_UNITS);
+	for (unsigned i = 0; c->units && i < n; i += CHANGES_LINE_UNITS) {
+		const struct changes_line *line = &c->line[find(c, number_1(unit + i))];
+		unsigned m = MIN(n - i, CHANGES_LINE_UNITS);
 
-		if (!line || k == 0)
-			line = &c->line[find(c, number_1(first + i))];
-		value[i] += value_of(c, first + i, line->by[k]);
+		if (!line->number_1)
+			continue;
+		for (unsigned k = 0; k < m; k++)
+			value[i + k] += line->by[k];
+		for (unsigned k = 0; c->over.used && k < m; k++)
+			if (line->by[k] == ELSEWHERE)
+				value[i + k] += delta_get(&c->over, unit + i + k) - ELSEWHERE;
 	}
 }
 
-bool changes_next(const struct changes *c, struct changes_walk *at, uint64_t *ret_unit,
-		  int *ret_value)
+static bool has_any(const struct changes_line *line)
 {
-	for (; c->line && at->line <= c->mask; at->line++, at->k = 0) {
-		const struct changes_line *line = &c->line[at->line];
-
-		while (line->number_1 && at->k < CHANGES_LINE_UNITS) {
-			unsigned k = at->k++;
-
-			if (!line->by[k])
-				continue;
-			*ret_unit = (line->number_1 - 1) * CHANGES_LINE_UNITS + k;
-			*ret_value = value_of(c, *ret_unit, line->by[k]);
+	for (unsigned k = 0; k < CHANGES_LINE_UNITS; k++)
+		if (line->by[k])
 			return true;
-		}
+	return false;
+}
+
+bool changes_next_zone(const struct changes *c, size_t *at, uint64_t *ret_zone)
+{
+	for (; c->line && *at <= c->mask; ++*at) {
+		const struct changes_line *line = &c->line[*at];
+
+		if (!line->number_1 || !has_any(line))
+			continue;
+		*ret_zone = (line->number_1 - 1) / CHANGES_ZONE_LINES;
+		++*at;
+		return true;
 	}
 	return false;
 }

@@ -21,7 +21,7 @@
 #include "pool.h"
 
 #define ZONES_AT_ONCE 512u
-#define MERGES_A_HOLD 16u
+#define MERGES_A_HOLD 4u
 #define RELIEF_NS 500000
 
 struct cut {

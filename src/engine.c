@@ -385,7 +385,7 @@ void engine_settle(struct engine *e)
 bool engine_checkpoint_due(const struct engine *e)
 {
 	return pages_dirty(e->pages) > pages_dirty_bound(e->pages) ||
-	       space_deltas(e->space) > space_delta_bound(e->space) ||
+	       space_checkpoint_due(e->space) ||
 	       journal_room(e->journal) < journal_ring_bytes(e->journal) / 2;
 }
 
@@ -531,15 +531,11 @@ int engine_commit(struct engine *e, struct dirty *mine)
 
 int engine_init(struct engine *e)
 {
-	pthread_rwlockattr_t attr;
+	int r;
 
 	memset(e, 0, sizeof *e);
-	pthread_rwlockattr_init(&attr);
-	/* a stream of lookups must not keep changes out */
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	if (pthread_rwlock_init(&e->lock, &attr) != 0)
-		return fail(-ENOMEM, "no memory for a lock");
-	pthread_rwlockattr_destroy(&attr);
+	if ((r = metalock_init(&e->lock)) < 0)
+		return r;
 	pthread_mutex_init(&e->journal_lock, NULL);
 	pthread_mutex_init(&e->commit_lock, NULL);
 	pthread_cond_init(&e->commit_done, NULL);
@@ -562,5 +558,5 @@ void engine_fini(struct engine *e)
 	pthread_cond_destroy(&e->commit_done);
 	pthread_mutex_destroy(&e->commit_lock);
 	pthread_mutex_destroy(&e->journal_lock);
-	pthread_rwlock_destroy(&e->lock);
+	metalock_fini(&e->lock);
 }

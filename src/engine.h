@@ -76,7 +76,7 @@ struct engine {
 	struct store *store;
 	struct geometry geo;
 	struct disk_super super; /* as last committed; under lock, but for slot[] in a checkpoint */
-	pthread_rwlock_t lock;
+	struct metalock lock;
 	struct epochs epochs;  /* of all who look at maps: when freed units may be reused */
 	struct epochs writers; /* of writes alone: when a snapshot is settled */
 	struct pages *pages;

@@ -56,6 +56,7 @@ engine_sources = \
 	src/manage.c \
 	src/map.c \
 	src/map.h \
+	src/metalock.c \
 	src/metalock.h \
 	src/merge.c \
 	src/mkfs.c \

@@ -3,7 +3,7 @@
  * merge.c - counts in a checkpoint: the cut, the merge into the pages of zones, the release
  *
  *	space_cut            live -> frozen, dropped -> dropped_frozen
- *	space_merge_plan     by zone, without the lock: what is frozen doesn't change
+ *	space_merge_plan     which zones, without the lock: what is frozen doesn't change
  *	space_merge_zone     page of the zone: count + frozen - dropped_frozen, stamped
  *	(the superblock is written)
  *	space_release_some   what was dropped is pending, some at a time
@@ -36,6 +36,7 @@ void space_cut(struct space *s)
 	assert(!s->merging);
 	s->frozen = s->live;
 	s->live = none;
+	s->in_copies = 0;
 	freeze(&s->dropped, &s->dropped_frozen);
 	freeze(&s->retype, &s->retype_frozen);
 	struct sums_table empty = s->sums_frozen;
@@ -49,86 +50,63 @@ void space_cut(struct space *s)
 
 /* ---- the plan ------------------------------------------------------------------------------ */
 
-/* A change of a count: the unit's index in its zone, and by how much, at most CHANGE_MAX, which is beyond any
- * count, so that the merge fails. */
-#define CHANGE_BITS 22u
-#define CHANGE_MAX ((1 << (CHANGE_BITS - 1)) - 1)
-
-static_assert(ZONE_UNITS_MAX <= 1u << (32 - CHANGE_BITS), "a unit's index must fit");
-
-static uint32_t pack_change(unsigned unit, int by)
+static int beyond_the_pool(uint64_t zone)
 {
-	by = MAX(-CHANGE_MAX, MIN(by, CHANGE_MAX));
-	return unit << CHANGE_BITS | ((uint32_t)by & ((1u << CHANGE_BITS) - 1));
+	return fail(-EUCLEAN, "zone %" PRIu64 " is beyond the pool; run cowbd check", zone);
 }
 
-static int change_by(uint32_t change)
-{
-	return (int32_t)(change << (32 - CHANGE_BITS)) >> (32 - CHANGE_BITS);
-}
-
-/* All changes to counts: of frozen, then of dropped_frozen, whose sign is the other. */
-struct walk {
-	struct changes_walk at;
-	size_t slot;
-};
-
-static bool next_change(const struct space *s, struct walk *w, uint64_t *ret_unit, int *ret_by)
+/* Marks the zones in which counts changed, and counts what reclaim dropped in each. */
+static int note_zones(const struct space *s, uint64_t zones, uint32_t *at)
 {
 	const struct delta *d = &s->dropped_frozen;
-
-	if (changes_next(&s->frozen, &w->at, ret_unit, ret_by))
-		return true;
-	while (d->slot && w->slot <= d->mask)
-		if (delta_at(d, w->slot++, ret_unit, ret_by)) {
-			*ret_by = -*ret_by;
-			return true;
-		}
-	return false;
-}
-
-/* Counts the changes of each zone. */
-static int count_changes(const struct space *s, uint64_t zones, uint32_t *count)
-{
-	struct walk w = {0};
-	uint64_t unit;
+	uint64_t zone, unit;
+	size_t k = 0;
 	int by;
 
-	while (next_change(s, &w, &unit, &by)) {
+	while (changes_next_zone(&s->frozen, &k, &zone)) {
+		if (zone >= zones)
+			return beyond_the_pool(zone);
+		at[zone] |= MARKED;
+	}
+	for (k = 0; d->slot && k <= d->mask; k++) {
+		if (!delta_at(d, k, &unit, &by))
+			continue;
 		if (unit_zone(unit) >= zones)
-			return fail(-EUCLEAN,
-				    "unit %" PRIu64 " is beyond the pool; run cowbd check", unit);
-		count[unit_zone(unit)]++;
+			return beyond_the_pool(unit_zone(unit));
+		at[unit_zone(unit)]++;
 	}
 	return 0;
 }
 
-/* Puts each change behind the others of its zone, whose place in the list is at[zone]. */
-static void place_changes(const struct space *s, const uint32_t *at, struct merge_plan *plan)
+/* Puts each unit that reclaim dropped behind the others of its zone, whose place in the list is at[zone]. */
+static void place_dropped(const struct space *s, const uint32_t *at, struct merge_plan *plan)
 {
-	struct walk w = {0};
+	const struct delta *d = &s->dropped_frozen;
 	uint64_t unit;
 	int by;
 
-	while (next_change(s, &w, &unit, &by)) {
+	for (size_t i = 0; d->slot && i <= d->mask; i++) {
+		if (!delta_at(d, i, &unit, &by))
+			continue;
 		uint32_t k = at[unit_zone(unit)] & ~MARKED;
 
-		plan->change[plan->end[k]++] = pack_change(unit_index(unit), by);
+		plan->dropped[plan->end[k]++] =
+			(struct merge_drop){.unit = (uint32_t)unit_index(unit), .by = by};
 	}
 }
 
-static int plan_alloc(struct merge_plan *plan, size_t zones, size_t changes)
+static int plan_alloc(struct merge_plan *plan, size_t zones, size_t dropped)
 {
 	plan->zone = malloc((zones + 1) * sizeof *plan->zone);
 	plan->end = malloc((zones + 1) * sizeof *plan->end);
-	plan->change = malloc((changes + 1) * sizeof *plan->change);
-	if (plan->zone && plan->end && plan->change)
+	plan->dropped = malloc((dropped + 1) * sizeof *plan->dropped);
+	if (plan->zone && plan->end && plan->dropped)
 		return 0;
 	space_merge_plan_fini(plan);
 	return fail(-ENOMEM, "no memory to write a checkpoint");
 }
 
-/* The list of zones that have something, and where in the changes each begins; at: their entries before,
+/* The list of zones that have something, and where in what was dropped each begins; at: their entries before,
  * their places in the list after. */
 static void list_zones(uint64_t zones, uint32_t *at, struct merge_plan *plan)
 {
@@ -157,7 +135,7 @@ int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, si
 
 	if (!at)
 		return fail(-ENOMEM, "no memory to write a checkpoint");
-	if ((r = count_changes(s, zones, at)) < 0)
+	if ((r = note_zones(s, zones, at)) < 0)
 		return r;
 	for (size_t i = 0; s->retype_frozen.slot && i <= s->retype_frozen.mask; i++)
 		if (delta_at(&s->retype_frozen, i, &zone, &value))
@@ -166,11 +144,11 @@ int space_merge_plan(struct space *s, uint64_t zones, const uint64_t *staged, si
 		at[staged[i] / ZONE_TWINS + staged[i] % ZONE_TWINS] |= MARKED;
 	for (zone = 0; zone < zones; zone++)
 		n += at[zone] != 0;
-	r = plan_alloc(ret_plan, n, s->frozen.units + s->dropped_frozen.used);
+	r = plan_alloc(ret_plan, n, s->dropped_frozen.used);
 	if (r < 0)
 		return r;
 	list_zones(zones, at, ret_plan);
-	place_changes(s, at, ret_plan);
+	place_dropped(s, at, ret_plan);
 	return 0;
 }
 
@@ -178,22 +156,23 @@ void space_merge_plan_fini(struct merge_plan *plan)
 {
 	free(plan->zone);
 	free(plan->end);
-	free(plan->change);
+	free(plan->dropped);
 	*plan = (struct merge_plan){0};
 }
 
 /* ---- the merge ------------------------------------------------------------------------------- */
 
 /* Applies the changes of the plan's i-th zone to its counts; returns how many aren't zero, or -EUCLEAN. */
-static int merge_counts(const struct merge_plan *plan, size_t i, struct disk_zone *z,
-			unsigned units)
+static int merge_counts(const struct space *s, const struct merge_plan *plan, size_t i,
+			struct disk_zone *z, unsigned units)
 {
 	int count[ZONE_UNITS_MAX], used = 0;
 
 	for (unsigned k = 0; k < ZONE_UNITS_MAX; k++)
 		count[k] = k < units ? get16(z->count[k]) : 0;
+	changes_add_to(&s->frozen, plan->zone[i], ZONE_UNITS_MAX, count);
 	for (size_t k = i ? plan->end[i - 1] : 0; k < plan->end[i]; k++)
-		count[plan->change[k] >> CHANGE_BITS] += change_by(plan->change[k]);
+		count[plan->dropped[k].unit] -= plan->dropped[k].by;
 	for (unsigned k = 0; k < ZONE_UNITS_MAX; k++)
 		if (count[k] < 0 || count[k] > (int)(k < units ? COUNT_MAX : 0))
 			return fail(-EUCLEAN,
@@ -274,7 +253,7 @@ int space_merge_zone(struct space *s, const struct merge_plan *plan, size_t i, u
 
 	s->generation = generation;
 	struct disk_zone *z = pages_stage(s->pages, page);
-	int used = merge_counts(plan, i, z,
+	int used = merge_counts(s, plan, i, z,
 				info->type == ZONE_META ? ZONE_TWINS : s->geo->zone_blocks);
 
 	if (used < 0)

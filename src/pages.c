@@ -34,7 +34,7 @@ struct pages {
 	struct store *store;
 	const struct geometry *geo;
 	struct disk_super *super;
-	pthread_rwlock_t *lock;
+	struct metalock *lock;
 
 	struct page **bucket;
 	size_t bucket_mask;
@@ -205,11 +205,22 @@ static void evict(struct pages *p)
 	}
 }
 
+/* Pages that can't leave before they are written; an eighth of the cache is left to others, so that evict finds one. */
+static size_t unwritten(const struct pages *p)
+{
+	return p->ndirty + p->nfrozen;
+}
+
+static size_t hard_bound(const struct pages *p)
+{
+	return MAX(p->bound / 8 * 7, (size_t)DIRTY_MIN * 2);
+}
+
 int pages_prepare(struct pages *p, unsigned n)
 {
 	int r;
 
-	if (!p->unbounded && p->ndirty + p->nfrozen > 2 * pages_dirty_bound(p))
+	if (!p->unbounded && unwritten(p) > hard_bound(p))
 		return need_more(NEED_CHECKPOINT);
 	/* one frame for the page, one for its image */
 	while (p->nfree < 2 * n)
@@ -881,7 +892,7 @@ int pages_write_staged(struct pages *p, enum page_kind kind, const uint64_t *lis
 /* ---- life --------------------------------------------------------------------------------- */
 
 int pages_new(struct store *s, const struct geometry *g, struct disk_super *super,
-	      pthread_rwlock_t *lock, uint64_t bound_bytes, struct pages **ret_pages)
+	      struct metalock *lock, uint64_t bound_bytes, struct pages **ret_pages)
 {
 	struct pages *p = calloc(1, sizeof *p);
 
@@ -926,14 +937,14 @@ uint64_t pages_dirty(const struct pages *p)
 
 uint64_t pages_dirty_bound(const struct pages *p)
 {
-	return MAX(p->bound / 4, (size_t)DIRTY_MIN);
+	return MAX(p->bound / 2, (size_t)DIRTY_MIN);
 }
 
 unsigned pages_pressure_us(const struct pages *p)
 {
-	uint64_t n = p->ndirty + p->nfrozen, soft = pages_dirty_bound(p) * 3 / 2;
+	uint64_t n = unwritten(p), hard = hard_bound(p), soft = hard - hard / 7;
 
-	return n <= soft ? 0 : (unsigned)MIN((n - soft) * PRESSURE_US / (soft / 3), PRESSURE_US);
+	return n <= soft ? 0 : (unsigned)MIN((n - soft) * PRESSURE_US / (hard - soft), PRESSURE_US);
 }
 
 uint64_t pages_bytes(const struct pages *p)

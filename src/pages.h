@@ -82,7 +82,7 @@ struct pages;
 /* lock: the owner's. super: its slot[] is read, and changed by checkpoints. bound: bytes of clean
  * pages to keep. */
 int pages_new(struct store *s, const struct geometry *g, struct disk_super *super,
-	      pthread_rwlock_t *lock, uint64_t bound_bytes, struct pages **ret_pages) MUST_CHECK;
+	      struct metalock *lock, uint64_t bound_bytes, struct pages **ret_pages) MUST_CHECK;
 void pages_free(struct pages *p);
 
 /* The page, if cached; else -EAGAIN.  Lock held shared or exclusive; the page stays valid until it is let go. */

@@ -7,9 +7,11 @@
  */
 #include "space_internal.h"
 
-#define DUE                                                                                        \
-	175000u /* units changed: a checkpoint begins, so that the next opening replays no more */
-#define LINES_BOUND 380000u   /* lines of changes: a table of 16 MiB, for up to 4.5 million units */
+/* Changes of counts: a checkpoint begins, so that the next opening replays no more.  The 512 raises of a page's copy
+ * are replayed in the time of COPY_SHARE less. */
+#define DUE 175000u
+#define COPY_SHARE 16u
+#define LINES_BOUND 380000u   /* lines of changes: a table of 32 MiB, for up to 21 million units */
 #define DROPPED_BOUND 700000u /* a table of 8 MiB */
 #define PRESSURE_US 4000u
 #define FALLS_MIN 1024u
@@ -143,6 +145,7 @@ void space_raise(struct space *s, uint64_t unit)
 void space_raise_all(struct space *s, const uint64_t *unit, unsigned n)
 {
 	changes_add_all(&s->live, unit, n, 1);
+	s->in_copies += n;
 }
 
 void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
@@ -260,10 +263,11 @@ uint64_t space_deltas(const struct space *s)
 	return s->live.units + s->dropped.used;
 }
 
-uint64_t space_delta_bound(const struct space *s)
+bool space_checkpoint_due(const struct space *s)
 {
-	(void)s;
-	return DUE;
+	uint64_t copied = MIN(s->in_copies, s->live.units); /* the same unit may be in several */
+
+	return space_deltas(s) - copied + copied / COPY_SHARE > DUE;
 }
 
 /* From half the bound on, in proportion. */

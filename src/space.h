@@ -49,6 +49,9 @@ struct space_cursor {
 
 static inline uint64_t block_unit(const struct geometry *g, uint64_t block)
 {
+	if (g->zone_blocks ==
+	    ZONE_UNITS_MAX) /* no division, where there are 512 of these in a row */
+		return block;
 	return block / g->zone_blocks * ZONE_UNITS_MAX + block % g->zone_blocks;
 }
 
@@ -58,7 +61,7 @@ static inline uint64_t page_unit(uint64_t page)
 }
 
 int space_new(struct store *s, const struct geometry *g, struct pages *pages, struct epochs *epochs,
-	      pthread_rwlock_t *lock, struct space **ret_space) MUST_CHECK;
+	      struct metalock *lock, struct space **ret_space) MUST_CHECK;
 void space_free(struct space *s);
 
 /* Reads the group table.  No lock held, before anything else. */
@@ -112,9 +115,11 @@ uint64_t space_releasing(const struct space *s);
 uint64_t space_leaving(const struct space *s);
 uint64_t space_held(const struct space *s);
 
-/* Live deltas, and where a checkpoint should begin. */
+/* Live deltas. */
 uint64_t space_deltas(const struct space *s);
-uint64_t space_delta_bound(const struct space *s);
+
+/* Would replaying what changed take so long that a checkpoint should begin? */
+bool space_checkpoint_due(const struct space *s);
 
 /* For engine_pressure_us. */
 unsigned space_pressure_us(const struct space *s);
@@ -197,11 +202,14 @@ void space_look_at_host(struct space *s);
 /* The cut: live deltas and drops become frozen. O(1). */
 void space_cut(struct space *s) REQUIRES(metadata_lock);
 
-/* What a checkpoint merges: zones, ascending, and the changes of each. */
+/* What a checkpoint merges: zones, ascending, and what reclaim dropped in each. */
 struct merge_plan {
 	uint64_t *zone; /* [n] */
-	size_t *end; /* [n]: the changes of zone[i] are change[end[i - 1]] up to change[end[i]] */
-	uint32_t *change; /* as merge.c packs them */
+	size_t *end; /* [n]: what was dropped in zone[i] is dropped[end[i - 1]] up to dropped[end[i]] */
+	struct merge_drop {
+		uint32_t unit; /* index in the zone */
+		int by;
+	} * dropped;
 	size_t n;
 };
 

@@ -74,11 +74,12 @@ struct space {
 	const struct geometry *geo;
 	struct pages *pages;
 	struct epochs *epochs;
-	pthread_rwlock_t *lock;
+	struct metalock *lock;
 	struct journal *journal;
 
 	/* counts */
-	struct changes live, frozen;          /* changes of counts since the cut, before it */
+	struct changes live, frozen; /* changes of counts since the cut, before it */
+	uint64_t in_copies;          /* raises since the cut that came with copies of pages */
 	struct delta dropped, dropped_frozen; /* by reclaim: positive numbers */
 	struct delta pending;                 /* unit -> references that wait to fall */
 	struct delta early;  /* zones of groups not loaded -> units that fell there, or will */

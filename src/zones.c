@@ -104,7 +104,7 @@ void zones_merged(struct space *s, uint64_t zone, const struct disk_zone *z)
 
 	for (unsigned i = 0; i < units; i++)
 		count[i] = get16(z->count[i]);
-	changes_add_to(&s->live, zone * ZONE_UNITS_MAX, units, count);
+	changes_add_to(&s->live, zone, units, count);
 	for (unsigned i = 0; i < units; i++)
 		used += count[i] > 0;
 	zones_hint(s, zone, used - info->used);
@@ -241,7 +241,7 @@ int space_grown(struct space *s)
 }
 
 int space_new(struct store *store, const struct geometry *g, struct pages *pages,
-	      struct epochs *epochs, pthread_rwlock_t *lock, struct space **ret_space)
+	      struct epochs *epochs, struct metalock *lock, struct space **ret_space)
 {
 	struct space *s = calloc(1, sizeof *s);
 

@@ -194,9 +194,9 @@ static inline void check_and_close(struct cowbd_pool *p)
 /* A metadata section, and what it says is missing. */
 #define SECTION(e, r, change)                                                                      \
 	do {                                                                                       \
-		pthread_rwlock_wrlock(&(e)->lock);                                                 \
+		metalock_exclusive(&(e)->lock);                                                    \
 		(r) = (change);                                                                    \
-		pthread_rwlock_unlock(&(e)->lock);                                                 \
+		metalock_drop(&(e)->lock);                                                         \
 	} while ((r) == -EAGAIN && ((r) = engine_need(e)) == 0)
 
 static inline int run_suite(Suite *s)

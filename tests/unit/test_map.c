@@ -34,13 +34,13 @@ static uint64_t map_blocks(struct map_root *root, uint64_t block, unsigned n)
 	ck_assert_int_eq(r, 0);
 	ck_assert_uint_eq(got, n);
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = map_prepare(e, root, block);
 		if (r == 0) {
 			space_claim_done(e->space, block_unit(&e->geo, physical), n, true);
 			map_set(e, root, block, n, physical, 0);
 		}
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 	return physical;
@@ -52,11 +52,11 @@ static struct map_root share(struct map_root *root)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = engine_prepare(e, 0, 1);
 		if (r == 0)
 			map_share(e, root, &copy);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 	return copy;
@@ -68,11 +68,11 @@ static struct map_step unmap_step(struct map_root *root, uint64_t block, uint64_
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = map_step_prepare(e, root, block, end, &step);
 		if (r == 0)
 			map_step_apply(e, root, &step, 0);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 	return step;
@@ -88,10 +88,10 @@ static void own(struct map_root *root, uint64_t block, unsigned n)
 
 static void settle(void)
 {
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_durable(e->space, journal_durable_seq(e->journal));
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 static struct map_extent look(const struct map_root *root, uint64_t block, uint64_t max)
@@ -307,11 +307,11 @@ START_TEST(a_deeper_map_says_the_same)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = engine_prepare(e, MAP_DEPTH_MAX, MAP_DEPTH_MAX);
 		if (r == 0)
 			map_deepen(e, &a, 4);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 	ck_assert_uint_eq(a.depth, 4);

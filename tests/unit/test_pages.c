@@ -36,14 +36,14 @@ static struct page *new_page(uint64_t *ret_no)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = engine_prepare(e, 1, 1);
 		if (r == 0) {
 			*ret_no = engine_take_page(e);
 			page = pages_make(e->pages, *ret_no, PAGE_MAP);
 			((struct disk_map *)page->data)->first = put64(0);
 		}
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 	return page;
@@ -71,13 +71,13 @@ static void set_entry(uint64_t no, uint64_t value)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = pages_prepare(e->pages, 1);
 		if (r == 0)
 			r = pages_get(e->pages, no, PAGE_MAP, &page);
 		if (r == 0)
 			((struct disk_map *)pages_write(e->pages, page))->entry[0] = put48(value);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	ck_assert_int_eq(r, 0);
 }
@@ -96,15 +96,15 @@ START_TEST(a_miss_says_what_is_needed)
 	struct page *page;
 	uint64_t no = zone_page(&e->geo, GROUP_0 + 300);
 
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	ck_assert_int_eq(pages_get(e->pages, no, PAGE_ZONE, &page), -EAGAIN);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_int_eq(thread_need.what, NEED_PAGE);
 	ck_assert_uint_eq(thread_need.page, no);
 	ck_assert_ok(pages_fill(e->pages));
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	ck_assert_int_eq(pages_get(e->pages, no, PAGE_ZONE, &page), 0);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 END_TEST
 
@@ -161,9 +161,9 @@ START_TEST(a_frozen_page_that_is_changed_is_written_as_it_was_at_the_cut)
 
 	(void)new_page(&no);
 	set_entry(no, 1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	pages_cut(e->pages);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	set_entry(no, 2);
 	set_entry(no, 3);
 	ck_assert_ok(pages_write_frozen(e->pages, 77));
@@ -232,9 +232,9 @@ START_TEST(too_many_dirty_pages_ask_for_a_checkpoint)
 	int r;
 
 	do {
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		r = pages_prepare(e->pages, 1);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 		if (r == 0)
 			(void)new_page(&no);
 	} while (r == 0 && ++made < 10000);
@@ -284,9 +284,9 @@ START_TEST(a_section_gets_its_pages_while_nearly_none_can_leave)
 	}
 	for (uint64_t k = 0; k < 20; k++) {
 		do {
-			pthread_rwlock_rdlock(&e->lock);
+			metalock_shared(&e->lock);
 			r = look_at_three(401 + k);
-			pthread_rwlock_unlock(&e->lock);
+			metalock_drop(&e->lock);
 			ck_assert_uint_lt(++tries, 400);
 		} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 		ck_assert_int_eq(r, 0);
@@ -308,9 +308,9 @@ START_TEST(a_page_that_was_taken_as_free_is_not_found_in_use)
 	pages_unclaim(e->pages, no);
 	ck_assert_ok(get(no, PAGE_MAP, &page));
 	ck_assert(pages_claim(e->pages, no));
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	(void)pages_make(e->pages, no, PAGE_MAP); /* what it was taken for */
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_ok(get(no, PAGE_MAP, &page));
 }
 END_TEST

@@ -45,11 +45,11 @@ static uint64_t take_mapped(uint64_t n)
 
 	ck_assert_uint_eq(got, n);
 	prepare((unsigned)n);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_claim_done(e->space, unit, n, true);
 	for (uint64_t i = 0; i < n; i++)
 		space_raise(e->space, unit + i);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return unit;
 }
 
@@ -87,9 +87,9 @@ static struct space_info zones(void)
 {
 	struct space_info i;
 
-	pthread_rwlock_rdlock(&e->lock);
+	metalock_shared(&e->lock);
 	space_get_info(e->space, &i);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	return i;
 }
 
@@ -113,9 +113,9 @@ START_TEST(a_claim_that_is_given_up_can_be_had_again)
 	uint64_t n, a = take(4, &n), b;
 
 	before = zones();
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_claim_done(e->space, a, 4, false);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_eq(zones().used_blocks, before.used_blocks - 4);
 	b = take(4, &n);
 	ck_assert_uint_eq(b, a);
@@ -128,10 +128,10 @@ START_TEST(a_count_is_what_was_raised_less_what_fell)
 	uint64_t unit = take_mapped(2);
 
 	prepare(3);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_raise(e->space, unit);
 	space_fall(e->space, unit + 1, 1, true);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_eq(count(unit), 2);
 	ck_assert_uint_eq(count(unit + 1), 0);
 	ck_assert_ok(checkpoint_run(e));
@@ -145,7 +145,7 @@ START_TEST(a_fall_is_pending_until_its_record_is_durable_and_older_requests_have
 	uint64_t unit = take_mapped(1), request, seq = journal_seq(e->journal) + 10;
 
 	prepare(1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_fall(e->space, unit, seq, true);
 	ck_assert(space_pending(e->space, unit));
 	space_durable(e->space, seq - 1);
@@ -159,7 +159,7 @@ START_TEST(a_fall_is_pending_until_its_record_is_durable_and_older_requests_have
 	ck_assert(!space_settle(e->space)); /* it was all */
 	ck_assert(!space_pending(e->space, unit));
 	ck_assert_uint_eq(space_waiting(e->space), 0);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 END_TEST
 
@@ -168,13 +168,13 @@ START_TEST(a_younger_request_does_not_keep_a_fall_pending)
 	uint64_t unit = take_mapped(1), request;
 
 	prepare(1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_fall(e->space, unit, 0, true);
 	space_durable(e->space, 0);
 	request = epoch_enter(&e->epochs);
 	(void)space_settle(e->space);
 	ck_assert(!space_pending(e->space, unit));
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	epoch_exit(&e->epochs, request);
 }
 END_TEST
@@ -186,20 +186,20 @@ START_TEST(what_reclaim_dropped_counts_until_a_checkpoint_has_recorded_it)
 
 	ck_assert_ok(checkpoint_run(e));
 	prepare(1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_drop(e->space, unit);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_eq(count(unit), 1);
 	ck_assert_uint_eq(true_count(unit), 0);
 	request = epoch_enter(&e->epochs);
 	ck_assert_ok(checkpoint_run(e));
 	ck_assert_uint_eq(count(unit), 0);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	ck_assert(space_pending(e->space, unit)); /* someone may still look */
 	epoch_exit(&e->epochs, request);
 	(void)space_settle(e->space);
 	ck_assert(!space_pending(e->space, unit));
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 END_TEST
 
@@ -226,14 +226,14 @@ START_TEST(a_count_can_be_read_in_the_middle_of_a_merge)
 
 	ck_assert_ok(checkpoint_run(e));
 	prepare(4);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_raise(e->space, unit);
 	space_drop(e->space, unit + 1);
 	pages_cut(e->pages);
 	space_cut(e->space);
 	ck_assert_ok(space_prepare(e->space, 1));
 	space_raise(e->space, unit);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_eq(count(unit), 3);
 	ck_assert_uint_eq(count(unit + 1), 1);
 	ck_assert_uint_eq(true_count(unit + 1), 0);
@@ -253,7 +253,7 @@ START_TEST(what_was_dropped_finds_room_whoever_settles_before_it_is_released)
 
 	ck_assert_ok(checkpoint_run(e));
 	prepare((unsigned)n);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	for (uint64_t unit = 0; unit < n; unit++)
 		space_drop(e->space, unit);
 	pages_cut(e->pages);
@@ -265,7 +265,7 @@ START_TEST(what_was_dropped_finds_room_whoever_settles_before_it_is_released)
 		;
 	for (uint64_t unit = 0; unit < n; unit++)
 		ck_assert(space_pending(e->space, unit));
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 END_TEST
 
@@ -274,18 +274,18 @@ START_TEST(an_empty_zone_is_free_after_the_checkpoint_that_says_so)
 {
 	uint64_t unit = take_mapped(4), zone = unit / ZONE_UNITS_MAX;
 
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_cursor_end(e->space, &cursor);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_ok(checkpoint_run(e));
 	ck_assert_uint_eq(zone_type_on_disk(zone), ZONE_DATA);
 	prepare(4);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	for (unsigned i = 0; i < 4; i++)
 		space_fall(e->space, unit + i, 0, true);
 	space_durable(e->space, 0);
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_eq(zones().data_zones, 1);
 	ck_assert_ok(checkpoint_run(e));
 	ck_assert_uint_eq(zones().data_zones, 0);
@@ -302,7 +302,7 @@ START_TEST(a_zone_whose_claims_were_mapped_after_the_cut_stays)
 
 	ck_assert_uint_eq(n, 4);
 	prepare(4);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_cursor_end(e->space, &cursor); /* as when it moved on to the next zone */
 	pages_cut(e->pages);
 	space_cut(e->space);
@@ -310,7 +310,7 @@ START_TEST(a_zone_whose_claims_were_mapped_after_the_cut_stays)
 	space_claim_done(e->space, unit, 4, true);
 	for (unsigned i = 0; i < 4; i++)
 		space_raise(e->space, unit + i);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_uint_gt(merge_all(), 0);
 	ck_assert_uint_eq(zone_type_on_disk(zone), ZONE_DATA);
 	ck_assert_uint_eq(space_leaving(e->space), 0);
@@ -374,11 +374,11 @@ static uint64_t fill_with_blocks(void)
 			break;
 		unit = block_unit(&e->geo, first);
 		prepare((unsigned)n);
-		pthread_rwlock_wrlock(&e->lock);
+		metalock_exclusive(&e->lock);
 		space_claim_done(e->space, unit, n, true);
 		for (uint64_t i = 0; i < n; i++)
 			space_raise(e->space, unit + i);
-		pthread_rwlock_unlock(&e->lock);
+		metalock_drop(&e->lock);
 	}
 	ck_assert_int_eq(r, -ENOSPC);
 	return unit;
@@ -386,10 +386,10 @@ static uint64_t fill_with_blocks(void)
 
 static void settle(void)
 {
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_durable(e->space, 0);
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 }
 
 /* What is known of zones is loaded when it is needed, and is as old as the checkpoint: recovery of a full pool has to find what
@@ -402,9 +402,9 @@ START_TEST(what_falls_before_its_group_is_loaded_is_found)
 	reopen();
 	ck_assert_uint_eq(count(unit), 1);
 	prepare(1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_fall(e->space, unit, 0, _i);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	settle();
 	ck_assert_uint_eq(take(1, &n), unit);
 	ck_assert_uint_eq(n, 1);
@@ -420,9 +420,9 @@ START_TEST(what_falls_before_its_group_is_loaded_is_taken_off_once)
 	reopen();
 	ck_assert_uint_eq(zones().used_blocks, used);
 	prepare(1);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_fall(e->space, unit, 0, true);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	ck_assert_ok(space_load_group(e->space, 0));
 	settle();
 	ck_assert_uint_eq(zones().used_blocks, used - 1);
@@ -436,13 +436,13 @@ START_TEST(what_comes_free_between_cut_and_merge_is_found)
 
 	ck_assert_ok(checkpoint_run(e));
 	prepare(4);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	space_raise(e->space, unit + 1);
 	pages_cut(e->pages);
 	space_cut(e->space);
 	ck_assert_ok(space_prepare(e->space, 1));
 	space_fall(e->space, unit, 0, true);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	settle();
 	(void)merge_all();
 	ck_assert_uint_eq(take(1, &n), unit);
@@ -470,9 +470,9 @@ START_TEST(space_that_a_slow_reader_held_back_is_found_when_he_has_ended)
 	SECTION(e, r, space_take_blocks(e->space, &cursor, 1, &first, &n));
 	ck_assert_int_eq(r, -ENOSPC);
 	epoch_exit(&e->epochs, request);
-	pthread_rwlock_wrlock(&e->lock);
+	metalock_exclusive(&e->lock);
 	(void)space_settle(e->space);
-	pthread_rwlock_unlock(&e->lock);
+	metalock_drop(&e->lock);
 	SECTION(e, r, space_take_blocks(e->space, &cursor, 1, &first, &n));
 	ck_assert_int_eq(r, 0);
 	cowbd_client_close(keep);

@@ -436,9 +436,9 @@ static size_t objects(void)
 {
 	size_t n;
 
-	pthread_rwlock_rdlock(&p->e.lock);
+	metalock_shared(&p->e.lock);
 	n = p->cat->n;
-	pthread_rwlock_unlock(&p->e.lock);
+	metalock_drop(&p->e.lock);
 	return n;
 }
 
