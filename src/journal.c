@@ -383,15 +383,23 @@ static int scan_end(struct scan *s, record_visit visit, void *opaque)
 	return 0;
 }
 
+/* May the next batch be at the ring's front?  It would have to fit before where the journal begins [JOURNAL-4]: what is
+ * there now may be a batch that was read. */
+static bool may_wrap(const struct scan *s)
+{
+	return s->ring_bytes - s->at.offset < s->ring_bytes / 2 &&
+	       s->used + 2 * (uint64_t)PAGE_BYTES <= s->at.offset;
+}
+
 /* Finds the next batch: where the one before it ended, or at the ring's front, if it may not have fitted there.
  * *ret_batch: NULL if there is none, or it can't be read. */
 static int scan_next(struct scan *s, uint64_t *ret_offset, struct disk_batch **ret_batch)
 {
 	const uint64_t places[] = {s->at.offset, 0};
-	bool may_wrap = s->ring_bytes - s->at.offset < s->ring_bytes / 2;
+	unsigned n = may_wrap(s) ? 2 : 1;
 
 	s->begun = s->at.stopped = false;
-	for (unsigned i = 0; i < (may_wrap ? 2 : 1); i++) {
+	for (unsigned i = 0; i < n; i++) {
 		int err = scan_at(s, places[i], ret_batch);
 
 		if (err && err != -EIO)

@@ -20,6 +20,7 @@ unit_tests = \
 	tests/unit/test_journal_random \
 	tests/unit/test_manage \
 	tests/unit/test_map \
+	tests/unit/test_metalock \
 	tests/unit/test_nbdlink \
 	tests/unit/test_online \
 	tests/unit/test_pages \
@@ -432,8 +433,8 @@ AM_TESTS_ENVIRONMENT = \
 # A part of the suite, with no more built than it needs.
 check-unit: $(unit_tests) $(tiny_tests)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) $(tiny_tests)'
-check-model: $(model_tests)
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(model_tests)'
+check-model: $(model_tests) tests/unit/test_metalock
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(model_tests) tests/unit/test_metalock'
 # Twenty deaths of the daemon below each file system, on each path; some five minutes, ten for the kernel's.
 # Figures go to tests/reliability.json.
 check-attach-long: tests/attach/fswriter
