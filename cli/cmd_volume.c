@@ -72,15 +72,37 @@ static int refuse_attached(struct session *s, const char *name)
 			name, list, there.list[0].device);
 }
 
+/* All that would go with a volume; to ask takes a walk of its map. */
+static int refuse_any_attached(struct session *s, json_t *args)
+{
+	SCOPED_JSON json_t *dry = json_copy(args);
+	SCOPED_JSON json_t *would = NULL;
+	json_t *name;
+	int status = DONE;
+	size_t i;
+
+	json_object_set_new(dry, "dry_run", json_true());
+	if (session_call(s, "rm", dry, NULL, NULL, &would) < 0)
+		return session_complain(s);
+	json_array_foreach(json_object_get(would, "removed"), i, name)
+	{
+		if (!status)
+			status = refuse_attached(s, json_string_value(name));
+	}
+	return status;
+}
+
 static int remove_names(const struct call *c, json_t *args, json_t **ret_ok)
 {
-	bool force = c->opt[OPT_FORCE] || c->opt[OPT_DRY_RUN];
+	bool force = c->opt[OPT_FORCE] || c->opt[OPT_DRY_RUN], recursive = c->opt[OPT_RECURSIVE];
 	struct session s;
 	json_t *ok = NULL;
 	int status = session_open(c, "rm", &s);
 
-	for (int i = 0; !status && !s.daemon && !force && i < c->n; i++)
+	for (int i = 0; !status && !s.daemon && !force && !recursive && i < c->n; i++)
 		status = refuse_attached(&s, c->words[i]);
+	if (!status && !s.daemon && !force && recursive)
+		status = refuse_any_attached(&s, args);
 	if (!status && session_call(&s, "rm", args, progress_admin, NULL, &ok) < 0)
 		status = session_complain(&s);
 	progress_end();

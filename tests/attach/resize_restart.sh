@@ -199,5 +199,13 @@ cowbd umount mnt
 wait_for 10 nothing_attached
 check_fs ext4 "$(cowbd attach vol --via fuse)"
 cowbd detach vol
+
+# Nor is a volume of which a snapshot is in use
+device=$(cowbd attach vol@s --via fuse)
+kill -9 "$(server_pid)"
+expect 1 "$COWBD" rm -r vol
+says "can't remove vol@s: it is attached as $device"
+serve
+cowbd detach vol@s
 cowbd stop
 cowbd check
