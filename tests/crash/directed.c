@@ -560,10 +560,13 @@ static int killed_with_a_journal_write_in_flight(struct run *r)
 	TRY(do_checkpoint(r));
 	TRY(do_write(r, b, 0, 2 * r->per, 0));
 	TRY(do_remove(r, s, COWBD_NO_WAIT));
-	r->die = (struct die){.kinds = IN_DURABLE, .skip = variant_of(r), .in_flight = true};
+	r->die = (struct die){.kinds = IN_JOURNAL, .skip = variant_of(r), .in_flight = true};
 	look_from_here(r);
 	TRY(do_flush(r, b));
 	TRY(do_write(r, a, 0, 2 * r->per, COWBD_FUA));
+	TRY(do_write(r, b, 4 * r->per, r->per, COWBD_FUA));
+	TRY(do_write(r, b, 6 * r->per, r->per, 0));
+	TRY(do_flush(r, b));
 	return do_checkpoint(r);
 }
 

@@ -111,14 +111,23 @@ static void happen_inside(unsigned kind)
 	in->result = body(running);
 }
 
+static unsigned kind_of(const struct store_io *io)
+{
+	uint64_t zone = io->offset / ZONE_BYTES;
+
+	if (!(io->flags & STORE_WRITE))
+		return IN_READ;
+	if (running && running->p && zone && zone <= running->p->e.geo.journal_zones)
+		return IN_WRITE | IN_JOURNAL;
+	return IN_WRITE;
+}
+
 static int hook_submit(struct store *s, struct store_io *ios, unsigned n)
 {
 	if (!main_thread)
 		return sim_ops->submit(s, ios, n);
-	unsigned kind = ios[0].flags & STORE_WRITE ? IN_WRITE : IN_READ;
+	unsigned kind = kind_of(&ios[0]);
 
-	if (ios[0].flags & STORE_DURABLE)
-		kind |= IN_DURABLE;
 	happen_inside(kind);
 	if (dies_as_told(kind)) {
 		if (running->die.in_flight)

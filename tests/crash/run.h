@@ -18,7 +18,7 @@
 #define VOLUMES_MAX 4u
 #define OBJECTS_MAX 12u
 
-enum { IN_READ = 1, IN_WRITE = 2, IN_SYNC = 4, IN_DURABLE = 8, IN_ANY = 7 };
+enum { IN_READ = 1, IN_WRITE = 2, IN_SYNC = 4, IN_JOURNAL = 8, IN_ANY = 7 };
 
 /* body runs inside the skip-th call from now on whose kind is among kinds; once. */
 struct inside {
