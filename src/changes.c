@@ -5,7 +5,7 @@
 #include "changes.h"
 
 #define SIZE_MIN 64u
-#define SIZE_KEPT (1u << 19) /* lines: 32 MiB */
+#define SIZE_KEPT (1u << 18) /* lines: 16 MiB */
 #define FETCH_AHEAD 16u      /* units: lines that are on their way while one is changed */
 #define ELSEWHERE INT8_MIN
 #ifdef COWBD_TINY

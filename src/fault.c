@@ -14,8 +14,6 @@
 
 #include "probes.h"
 
-#define LEAF_DELTAS (MAP_FANOUT / 8)
-
 struct fault {
 	const struct piece *p;
 	uint64_t first, n;           /* logical blocks */
@@ -175,7 +173,7 @@ REQUIRES(metadata_lock) static int remap(struct fault *f)
 			     .block = f->first,
 			     .length = f->n,
 			     .physical = f->physical};
-	uint64_t root = o->map.entry, seq, deltas = space_deltas(e->space);
+	uint64_t root = o->map.entry, seq, copied = space_copied(e->space);
 	int r;
 
 	if (o->gone)
@@ -192,7 +190,7 @@ REQUIRES(metadata_lock) static int remap(struct fault *f)
 	dirty_add(&e->pending_dirty, block_zone(&e->geo, f->physical));
 	young_name(e, f->physical, f->n);
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
-	if (space_deltas(e->space) > deltas + LEAF_DELTAS) { /* it copied a page of the map */
+	if (space_copied(e->space) != copied) { /* of pages of the map */
 		f->pause_us = engine_pressure_us(e);
 		f->call = engine_call_checkpoint(e);
 	}

@@ -383,12 +383,13 @@ static int scan_end(struct scan *s, record_visit visit, void *opaque)
 	return 0;
 }
 
-/* May the next batch be at the ring's front?  It would have to fit before where the journal begins [JOURNAL-4]: what is
- * there now may be a batch that was read. */
+/* May the next batch be at the ring's front?  It was too long for what is left behind the last one, and ends before
+ * where the journal begins [JOURNAL-4]; else what is there now may be a batch that was read. */
 static bool may_wrap(const struct scan *s)
 {
-	return s->ring_bytes - s->at.offset < s->ring_bytes / 2 &&
-	       s->used + 2 * (uint64_t)PAGE_BYTES <= s->at.offset;
+	uint64_t left = s->ring_bytes - s->at.offset;
+
+	return s->used + left + 2 * (uint64_t)PAGE_BYTES <= s->at.offset;
 }
 
 /* Finds the next batch: where the one before it ended, or at the ring's front, if it may not have fitted there.

@@ -36,7 +36,7 @@ void space_cut(struct space *s)
 	assert(!s->merging);
 	s->frozen = s->live;
 	s->live = none;
-	s->in_copies = 0;
+	s->copied = s->copied_units = 0;
 	freeze(&s->dropped, &s->dropped_frozen);
 	freeze(&s->retype, &s->retype_frozen);
 	struct sums_table empty = s->sums_frozen;

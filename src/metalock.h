@@ -17,8 +17,8 @@
  *
  * Invariants
  *   [METALOCK-1] exclusive says how the lock is held: changed only by who holds it alone.
- *   [METALOCK-2] Shared holders keep nobody out for ever: who waits for the rwlock to write comes before new readers, and no
- *                two of those follow one another without the readers that waited.
+ *   [METALOCK-2] Shared holders and changes let each other in: who waits for the rwlock to write comes before new
+ *                readers, and is the only one of its kind there.  Between changes it is whoever runs; no turn is promised.
  */
 #ifndef COWBD_METALOCK_H
 #define COWBD_METALOCK_H

@@ -7,8 +7,8 @@
  */
 #include "space_internal.h"
 
-/* Changes of counts: a checkpoint begins, so that the next opening replays no more.  The 512 raises of a page's copy
- * are replayed in the time of COPY_SHARE less. */
+/* Changes of counts: a checkpoint begins, so that the next opening replays no more.  The raises of a page's copy are
+ * replayed in a COPY_SHARE-th of the time of as many others.  So many lines: before there is pressure. */
 #define DUE 175000u
 #define COPY_SHARE 16u
 #define LINES_BOUND 380000u   /* lines of changes: a table of 32 MiB, for up to 21 million units */
@@ -17,6 +17,9 @@
 #define FALLS_MIN 1024u
 #define SETTLE_AT_ONCE 4096u
 #define PENDING_KEPT (1u << 18) /* entries: 2 MiB */
+
+static_assert(DUE <= LINES_BOUND / 2 && DUE <= DROPPED_BOUND / 2,
+	      "where there is pressure a checkpoint is due, which takes it away");
 
 /* ---- counts -------------------------------------------------------------------- */
 
@@ -144,8 +147,11 @@ void space_raise(struct space *s, uint64_t unit)
 
 void space_raise_all(struct space *s, const uint64_t *unit, unsigned n)
 {
+	uint64_t units = s->live.units;
+
 	changes_add_all(&s->live, unit, n, 1);
-	s->in_copies += n;
+	s->copied += n;
+	s->copied_units += MAX(s->live.units, units) - units;
 }
 
 void space_fall(struct space *s, uint64_t unit, uint64_t seq, bool last)
@@ -258,16 +264,9 @@ uint64_t space_held(const struct space *s)
 	return s->nheld;
 }
 
-uint64_t space_deltas(const struct space *s)
+uint64_t space_copied(const struct space *s)
 {
-	return s->live.units + s->dropped.used;
-}
-
-bool space_checkpoint_due(const struct space *s)
-{
-	uint64_t copied = MIN(s->in_copies, s->live.units); /* the same unit may be in several */
-
-	return space_deltas(s) - copied + copied / COPY_SHARE > DUE;
+	return s->copied;
 }
 
 /* From half the bound on, in proportion. */
@@ -282,4 +281,11 @@ unsigned space_pressure_us(const struct space *s)
 {
 	return (unsigned)MAX(pressure_us(s->live.used, LINES_BOUND),
 			     pressure_us(s->dropped.used, DROPPED_BOUND));
+}
+
+bool space_checkpoint_due(const struct space *s)
+{
+	uint64_t others = s->live.units - MIN(s->copied_units, s->live.units);
+
+	return s->live.used > DUE || others + s->dropped.used + s->copied / COPY_SHARE > DUE;
 }

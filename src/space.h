@@ -115,10 +115,10 @@ uint64_t space_releasing(const struct space *s);
 uint64_t space_leaving(const struct space *s);
 uint64_t space_held(const struct space *s);
 
-/* Live deltas. */
-uint64_t space_deltas(const struct space *s);
+/* References raised with copies of pages since the last cut. */
+uint64_t space_copied(const struct space *s);
 
-/* Would replaying what changed take so long that a checkpoint should begin? */
+/* Is memory for changes running out, or would replaying what changed take so long that a checkpoint should begin? */
 bool space_checkpoint_due(const struct space *s);
 
 /* For engine_pressure_us. */

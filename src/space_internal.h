@@ -79,7 +79,8 @@ struct space {
 
 	/* counts */
 	struct changes live, frozen; /* changes of counts since the cut, before it */
-	uint64_t in_copies;          /* raises since the cut that came with copies of pages */
+	uint64_t copied;             /* raises since the cut that came with copies of pages */
+	uint64_t copied_units;       /* units of live that these brought there */
 	struct delta dropped, dropped_frozen; /* by reclaim: positive numbers */
 	struct delta pending;                 /* unit -> references that wait to fall */
 	struct delta early;  /* zones of groups not loaded -> units that fell there, or will */

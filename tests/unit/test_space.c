@@ -123,6 +123,77 @@ START_TEST(a_claim_that_is_given_up_can_be_had_again)
 }
 END_TEST
 
+static bool due(void)
+{
+	bool yes;
+
+	metalock_shared(&e->lock);
+	yes = space_checkpoint_due(e->space);
+	metalock_drop(&e->lock);
+	return yes;
+}
+
+/* Raises as the copy of a page does; nothing is mapped there. */
+static void copy_page(uint64_t first, uint64_t stride)
+{
+	uint64_t unit[MAP_FANOUT];
+
+	for (unsigned i = 0; i < MAP_FANOUT; i++)
+		unit[i] = first + i * stride;
+	prepare(MAP_FANOUT);
+	metalock_exclusive(&e->lock);
+	space_raise_all(e->space, unit, MAP_FANOUT);
+	metalock_drop(&e->lock);
+}
+
+/* One page, again and again. */
+static void copy_often(unsigned n)
+{
+	while (n--)
+		copy_page(0, 1);
+}
+
+/* The writers that fill the table pause, and would for ever. */
+START_TEST(where_there_is_pressure_a_checkpoint_is_due)
+{
+	unsigned n = 0;
+
+	while (!space_pressure_us(e->space)) {
+		copy_page(1 + n * (uint64_t)MAP_FANOUT * ZONE_UNITS_MAX, ZONE_UNITS_MAX);
+		ck_assert_uint_lt(n++, 1000);
+	}
+	ck_assert(due());
+}
+END_TEST
+
+/* The next opening makes each copy again, of the same page, too. */
+START_TEST(so_many_copies_of_pages_are_due_however_few_units_they_are_of)
+{
+	copy_often(2000);
+	ck_assert(!due());
+	copy_often(4000);
+	ck_assert(due());
+	ck_assert_uint_eq(space_pressure_us(e->space), 0);
+}
+END_TEST
+
+/* What else changed is not less for the copies of a page that is copied often. */
+START_TEST(copies_make_no_other_change_cheaper)
+{
+	uint64_t base = UINT64_C(1) << 30;
+
+	copy_often(400);
+	for (unsigned i = 0; i < 180000; i += 1000) {
+		prepare(1000);
+		metalock_exclusive(&e->lock);
+		for (unsigned k = 0; k < 1000; k++)
+			space_raise(e->space, base + i + k);
+		metalock_drop(&e->lock);
+	}
+	ck_assert(due());
+}
+END_TEST
+
 START_TEST(a_count_is_what_was_raised_less_what_fell)
 {
 	uint64_t unit = take_mapped(2);
@@ -553,6 +624,9 @@ int main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, blocks_come_in_runs_within_a_zone);
 	tcase_add_test(t, a_claim_that_is_given_up_can_be_had_again);
+	tcase_add_test(t, where_there_is_pressure_a_checkpoint_is_due);
+	tcase_add_test(t, so_many_copies_of_pages_are_due_however_few_units_they_are_of);
+	tcase_add_test(t, copies_make_no_other_change_cheaper);
 	tcase_add_test(t, a_count_is_what_was_raised_less_what_fell);
 	tcase_add_test(t,
 		       a_fall_is_pending_until_its_record_is_durable_and_older_requests_have_ended);
