@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #define WRITE_BATCH 64u
-#define CLEAN_MIN 128u /* more than a section looks at */
+#define BOUND_MIN UINT64_C(256)
 #define PRESSURE_US UINT64_C(4000)
 #define SLAB_FRAMES 64u
 #define SLAB_BYTES ((size_t)SLAB_FRAMES * PAGE_BYTES)
@@ -211,10 +211,10 @@ static size_t unwritten(const struct pages *p)
 	return p->ndirty + p->nfrozen;
 }
 
-/* The most there may be of them: the rest is for what sections look at, and so that evict finds a page soon. */
+/* The most there may be of them.  Not more: recovery replays with what room is left for the pages that it reads. */
 static size_t hard_bound(const struct pages *p)
 {
-	return p->bound - MAX(p->bound / 8, (size_t)CLEAN_MIN);
+	return p->bound / 2;
 }
 
 int pages_prepare(struct pages *p, unsigned n)
@@ -900,7 +900,7 @@ int pages_new(struct store *s, const struct geometry *g, struct disk_super *supe
 	if (!p)
 		return fail(-ENOMEM, "no memory for the page cache");
 	*p = (struct pages){.store = s, .geo = g, .super = super, .lock = lock, .period = 1};
-	p->bound = MAX(bound_bytes / PAGE_BYTES, (uint64_t)2 * CLEAN_MIN);
+	p->bound = MAX(bound_bytes / PAGE_BYTES, BOUND_MIN);
 	p->bucket_mask = 4095;
 	p->clock_room = 4096;
 	p->bucket = calloc(p->bucket_mask + 1, sizeof(*p->bucket));
@@ -938,12 +938,12 @@ uint64_t pages_dirty(const struct pages *p)
 
 uint64_t pages_dirty_bound(const struct pages *p)
 {
-	return hard_bound(p) / 7 * 4; /* half of the cache, if it isn't a tiny one */
+	return hard_bound(p) / 2;
 }
 
 unsigned pages_pressure_us(const struct pages *p)
 {
-	uint64_t n = unwritten(p), hard = hard_bound(p), soft = hard - hard / 7;
+	uint64_t n = unwritten(p), hard = hard_bound(p), soft = hard - hard / 4;
 
 	return n <= soft ? 0 : (unsigned)MIN((n - soft) * PRESSURE_US / (hard - soft), PRESSURE_US);
 }
