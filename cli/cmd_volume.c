@@ -81,7 +81,8 @@ static int refuse_any_attached(struct session *s, json_t *args)
 	int status = DONE;
 	size_t i;
 
-	json_object_set_new(dry, "dry_run", json_true());
+	if (json_object_set_new(dry, "dry_run", json_true()) < 0)
+		return complain("no memory to look for what is attached");
 	if (session_call(s, "rm", dry, NULL, NULL, &would) < 0)
 		return session_complain(s);
 	json_array_foreach(json_object_get(would, "removed"), i, name)

@@ -10,8 +10,8 @@
  *
  * The copy of a leaf raises the counts of 512 blocks, and a whole volume's leaves are copied after a
  * snapshot: one entry a unit, as in delta.h, fills a table of 8 MiB with 4 GiB of a volume.  Most of these
- * units are neighbours, so here a line is a hash table's entry, 64 bytes for up to 56 units: the changes of all
- * units of 4 GiB stay in a processor's second cache.
+ * units are neighbours, so here a line is a hash table's entry, 64 bytes for up to 56 units: 2 MiB for all units of
+ * 4 GiB.
  *
  * Invariants
  *   [CHG-1] used: lines that are taken; units: those whose value isn't zero.

@@ -8,7 +8,7 @@
 #include "space_internal.h"
 
 /* Changes of counts: a checkpoint begins, so that the next opening replays no more.  The raises of a page's copy are
- * replayed in a COPY_SHARE-th of the time of as many others.  So many lines: before there is pressure. */
+ * taken to be replayed in a COPY_SHARE-th of the time of as many others.  So many lines: before there is pressure. */
 #define DUE 175000u
 #define COPY_SHARE 16u
 #define LINES_BOUND 380000u   /* lines of changes: a table of 32 MiB, for up to 21 million units */

@@ -2,12 +2,9 @@
 /*
  * test_metalock.c - the metadata lock: who holds it alone does, and nobody waits for ever
  */
+#include "pool_testing.h"
+
 #include <stdatomic.h>
-
-#include "metalock.h"
-
-#include <check.h>
-#undef fail
 
 #define ROUNDS 20000u
 #define THREADS 4u
@@ -124,8 +121,6 @@ int main(void)
 {
 	Suite *s = suite_create("the metadata lock");
 	TCase *t = tcase_create("metalock");
-	SRunner *r;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
@@ -133,9 +128,5 @@ int main(void)
 	tcase_add_test(t, who_shares_it_keeps_out_no_other);
 	tcase_add_test(t, neither_keeps_the_other_out_for_ever);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }
