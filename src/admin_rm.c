@@ -10,64 +10,82 @@
 #include "admin_internal.h"
 
 struct removal {
-	struct cowbd_object *all; /* of the pool */
-	size_t total;
-	bool *goes; /* all[i] is in the set */
-	size_t n;   /* how many go */
+	struct cowbd_object *set; /* what goes, each once */
+	size_t n, room;
 };
 
 static void cleanup_removal(struct removal *m)
 {
-	free(m->all);
-	free(m->goes);
+	free(m->set);
 }
 
-static struct cowbd_object *object_by_id(struct removal *m, uint64_t id)
+static int by_id(const void *a, const void *b)
 {
-	for (size_t i = 0; i < m->total; i++)
-		if (m->all[i].id == id)
-			return &m->all[i];
-	return NULL;
+	const struct cowbd_object *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int mark_name(struct cowbd_pool *p, struct removal *m, const char *name)
+static int by_name(const void *a, const void *b)
 {
-	struct cowbd_object o, *found;
-	int err = cowbd_find(p, name, &o);
+	const struct cowbd_object *x = a, *y = b;
 
-	if (err)
-		return err;
-	found = object_by_id(m, o.id);
-	if (!found)
-		return fail(-ENOENT, "%s was removed just now", name);
-	m->goes[found - m->all] = true;
+	return strcmp(x->name, y->name);
+}
+
+static int add(struct removal *m, const struct cowbd_object *o)
+{
+	if (m->n == m->room) {
+		size_t room = m->room ? 2 * m->room : 16;
+		struct cowbd_object *more = realloc(m->set, room * sizeof *more);
+
+		if (!more)
+			return fail(-ENOMEM, "no memory for %zu names", room);
+		m->set = more;
+		m->room = room;
+	}
+	m->set[m->n++] = *o;
 	return 0;
 }
 
-/* Snapshots whose volume goes: taken along, or the reason to refuse. */
-static int mark_snapshots(struct removal *m, bool recursive)
+/* What is named, each once however often it is named. */
+static int find_named(struct admin_request *r, struct removal *m)
+{
+	CLEANUP_FREE const char **names = NULL;
+	size_t n, kept = 0;
+	int err = arg_names(r, "names", &names, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		struct cowbd_object o;
+
+		err = cowbd_find(r->pool, names[i], &o);
+		if (!err)
+			err = add(m, &o);
+	}
+	if (err)
+		return err;
+	qsort(m->set, m->n, sizeof *m->set, by_id);
+	for (size_t i = 0; i < m->n; i++)
+		if (kept == 0 || m->set[kept - 1].id != m->set[i].id)
+			m->set[kept++] = m->set[i];
+	m->n = kept;
+	return 0;
+}
+
+/* "a@1, a@2, ...": of n snapshots those that are not among the first `named` of the set, which are sorted by id. */
+static int refuse(const struct removal *m, size_t named, const char *volume,
+		  const struct cowbd_object *s, size_t n)
 {
 	char kept[512] = "";
 	size_t used = 0, count = 0;
-	const char *volume = "";
 
-	for (size_t i = 0; i < m->total; i++) {
-		struct cowbd_object *v;
-
-		if (m->all[i].kind != COWBD_SNAPSHOT || m->goes[i])
+	for (size_t i = 0; i < n; i++) {
+		if (bsearch(&s[i], m->set, named, sizeof *s, by_id))
 			continue;
-		v = object_by_id(m, m->all[i].volume);
-		if (!v || !m->goes[v - m->all])
-			continue;
-		if (recursive) {
-			m->goes[i] = true;
-			continue;
-		}
 		count++;
-		volume = v->name;
 		if (used < sizeof kept)
 			used += (size_t)snprintf(kept + used, sizeof kept - used, "%s%s",
-						 used ? ", " : "", m->all[i].name);
+						 used ? ", " : "", s[i].name);
 	}
 	if (count == 0)
 		return 0;
@@ -76,39 +94,43 @@ static int mark_snapshots(struct removal *m, bool recursive)
 			 "-r removes %s too", count == 1 ? "it" : "them");
 }
 
+/* The snapshots of a volume that goes: taken along, or the reason to refuse. */
+static int add_snapshots(struct cowbd_pool *p, struct removal *m, size_t named, size_t volume,
+			 bool recursive)
+{
+	CLEANUP_FREE struct cowbd_object *s = NULL;
+	size_t n;
+	int err = cowbd_list_snapshots(p, m->set[volume].id, &s, &n);
+
+	if (!err && !recursive)
+		return refuse(m, named, m->set[volume].name, s, n);
+	for (size_t i = 0; !err && i < n; i++)
+		if (!bsearch(&s[i], m->set, named, sizeof *s, by_id))
+			err = add(m, &s[i]);
+	return err;
+}
+
+/* Its cost is that of what goes, not of all that the pool has. */
 static int find_removal(struct admin_request *r, bool recursive, struct removal *m)
 {
-	CLEANUP_FREE const char **names = NULL;
-	size_t n;
-	int err = arg_names(r, "names", &names, &n);
+	int err = find_named(r, m);
+	size_t named = m->n;
 
+	for (size_t i = 0; !err && i < named; i++)
+		if (m->set[i].kind == COWBD_VOLUME)
+			err = add_snapshots(r->pool, m, named, i, recursive);
 	if (!err)
-		err = cowbd_list(r->pool, &m->all, &m->total);
-	if (err)
-		return err;
-	m->goes = calloc(m->total + 1, sizeof *m->goes);
-	if (!m->goes)
-		return fail(-ENOMEM, "no memory for %zu names", m->total);
-	for (size_t i = 0; !err && i < n; i++)
-		err = mark_name(r->pool, m, names[i]);
-	if (!err)
-		err = mark_snapshots(m, recursive);
-	for (size_t i = 0; i < m->total; i++)
-		m->n += m->goes[i];
+		qsort(m->set, m->n, sizeof *m->set, by_name);
 	return err;
 }
 
 /* Names and ids of what goes, in arrays of m->n. */
 static void collect(const struct removal *m, const char **names, uint64_t *ids, json_t *list)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < m->total; i++) {
-		if (!m->goes[i])
-			continue;
-		names[n] = m->all[i].name;
-		ids[n++] = m->all[i].id;
-		json_array_append_new(list, json_string(m->all[i].name));
+	for (size_t i = 0; i < m->n; i++) {
+		names[i] = m->set[i].name;
+		ids[i] = m->set[i].id;
+		json_array_append_new(list, json_string(m->set[i].name));
 	}
 }
 

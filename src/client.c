@@ -303,6 +303,28 @@ int cowbd_list(struct cowbd_pool *p, struct cowbd_object **ret_list, size_t *ret
 	return 0;
 }
 
+int cowbd_list_snapshots(struct cowbd_pool *p, uint64_t volume, struct cowbd_object **ret_list,
+			 size_t *ret_n)
+{
+	const struct object *newest, *s;
+	struct cowbd_object *list;
+	size_t n = 0;
+
+	metalock_shared(&p->e.lock);
+	newest = catalog_by_id(p->cat, volume);
+	newest = newest ? newest->snapshots : NULL;
+	for (s = newest; s; s = s->older)
+		n += !s->unsettled;
+	list = calloc(n + 1, sizeof *list);
+	*ret_n = n;
+	for (s = newest; list && s; s = s->older)
+		if (!s->unsettled)
+			describe(p, s, &list[--n]);
+	metalock_drop(&p->e.lock);
+	*ret_list = list;
+	return list ? 0 : fail(-ENOMEM, "no memory to list snapshots");
+}
+
 int cowbd_find(struct cowbd_pool *p, const char *name, struct cowbd_object *ret_object)
 {
 	struct object *o;

@@ -154,6 +154,28 @@ START_TEST(the_list_shows_volumes_before_their_snapshots_by_age)
 }
 END_TEST
 
+START_TEST(a_volumes_own_snapshots_are_listed_by_age)
+{
+	static const char *const want[] = {"a@z", "a@b"};
+	struct cowbd_object *list;
+	size_t n;
+
+	create("a");
+	create("b");
+	ck_assert_ok(snapshot(p, "a@z"));
+	ck_assert_ok(snapshot(p, "b@x"));
+	ck_assert_ok(snapshot(p, "a@b"));
+	ck_assert_ok(cowbd_list_snapshots(p, find(p, "a").id, &list, &n));
+	ck_assert_uint_eq(n, ARRAY_SIZE(want));
+	for (size_t i = 0; i < n; i++)
+		ck_assert_str_eq(list[i].name, want[i]);
+	free(list);
+	ck_assert_ok(cowbd_list_snapshots(p, find(p, "a@z").id, &list, &n));
+	ck_assert_uint_eq(n, 0);
+	free(list);
+}
+END_TEST
+
 START_TEST(the_sum_of_the_sizes_follows)
 {
 	create("a");
@@ -207,6 +229,7 @@ int main(void)
 	tcase_add_test(t, all_that_is_said_of_an_object_survives);
 	tcase_add_test(t, many_objects_are_found_again_and_leave_no_page);
 	tcase_add_test(t, the_list_shows_volumes_before_their_snapshots_by_age);
+	tcase_add_test(t, a_volumes_own_snapshots_are_listed_by_age);
 	tcase_add_test(t, the_sum_of_the_sizes_follows);
 	tcase_add_test(t, who_is_attached_is_known);
 	suite_add_tcase(s, t);
