@@ -10,7 +10,7 @@
  * ring.  Where a tmpfs is to be had that memory is a mapped file, the tail:
  * it survives the death of the daemon and vanishes with the power.
  *
- * Invariants (journal.c)
+ * Invariants (journal.c keeps them, journal_scan.c relies on them)
  *   [JOURNAL-1] Records are numbered 1, 2, 3 ... in the order in which the map changed.
  *   [JOURNAL-2] A group (records joined by .more) is wholly in one batch.
  *   [JOURNAL-3] A batch is written only after the one before it is durable, and names its

@@ -53,6 +53,8 @@ engine_sources = \
 	src/hostfs.h \
 	src/journal.c \
 	src/journal.h \
+	src/journal_internal.h \
+	src/journal_scan.c \
 	src/manage.c \
 	src/map.c \
 	src/map.h \
