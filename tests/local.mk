@@ -13,6 +13,7 @@ unit_tests = \
 	tests/unit/test_epoch \
 	tests/unit/test_format \
 	tests/unit/test_format_doc \
+	tests/unit/test_format_record \
 	tests/unit/test_hold \
 	tests/unit/test_interruption \
 	tests/unit/test_journal \
@@ -46,6 +47,7 @@ tiny_tests = \
 	tests/unit/test_check_tiny \
 	tests/unit/test_repair_tiny \
 	tests/unit/test_format_tiny \
+	tests/unit/test_format_record_tiny \
 	tests/unit/test_journal_tiny \
 	tests/unit/test_journal_random_tiny
 
@@ -320,6 +322,10 @@ tests_unit_test_repair_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 tests_unit_test_format_tiny_SOURCES = tests/unit/test_format.c
 tests_unit_test_format_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
 tests_unit_test_format_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
+
+tests_unit_test_format_record_tiny_SOURCES = tests/unit/test_format_record.c
+tests_unit_test_format_record_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
+tests_unit_test_format_record_tiny_LDADD = src/libcowbd-tiny.la $(CHECK_LIBS)
 
 tests_unit_test_journal_tiny_SOURCES = tests/unit/test_journal.c
 tests_unit_test_journal_tiny_CPPFLAGS = $(AM_CPPFLAGS) -DCOWBD_TINY
