@@ -389,10 +389,9 @@ bool engine_checkpoint_due(const struct engine *e)
 	       journal_room(e->journal) < journal_ring_bytes(e->journal) / 2;
 }
 
-bool engine_call_checkpoint(struct engine *e)
+bool engine_call_checkpoint(struct engine *e, bool due)
 {
-	if (e->called || !e->wake ||
-	    (pages_dirty(e->pages) <= pages_dirty_bound(e->pages) && !space_pressure_us(e->space)))
+	if (!due || e->called || !e->wake)
 		return false;
 	e->called = true;
 	return true;

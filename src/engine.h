@@ -160,9 +160,9 @@ void engine_settle(struct engine *e);
 /* Should a checkpoint begin? Lock shared. */
 bool engine_checkpoint_due(const struct engine *e);
 
-/* Should it begin now, rather than when the checkpointer looks next?  True once until the next cut: who hears it
- * calls wake() when it has let the lock go.  Lock exclusive. */
-bool engine_call_checkpoint(struct engine *e);
+/* One is due, and should begin now rather than when the checkpointer looks next: true once until the next cut, and who hears
+ * it calls wake() when it has let the lock go.  Lock exclusive. */
+bool engine_call_checkpoint(struct engine *e, bool due);
 
 /* How long (us) who has just copied a page of a map should pause, with nothing held, before it answers: so
  * that the checkpoint under way ends before a bound is met, where all would wait for it.  Lock held. */

@@ -192,7 +192,9 @@ REQUIRES(metadata_lock) static int remap(struct fault *f)
 	atomic_store_explicit(&o->io->last_seq, seq, memory_order_release);
 	if (space_copied(e->space) != copied) { /* of pages of the map */
 		f->pause_us = engine_pressure_us(e);
-		f->call = engine_call_checkpoint(e);
+		f->call = engine_call_checkpoint(e, pages_dirty(e->pages) >
+								    pages_dirty_bound(e->pages) ||
+							    space_pressure_us(e->space));
 	}
 	return 0;
 }

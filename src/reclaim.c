@@ -158,7 +158,7 @@ static void read_ahead(struct engine *e)
 int reclaim_some(struct cowbd_pool *p)
 {
 	struct engine *e = &p->e;
-	bool any = false;
+	bool any = false, call;
 	int r = engine_writable(e);
 
 	if (r < 0)
@@ -171,7 +171,10 @@ int reclaim_some(struct cowbd_pool *p)
 			r = step(e);
 			any |= r > 0;
 		}
+		call = engine_call_checkpoint(e, space_checkpoint_due(e->space));
 		metalock_drop(&e->lock);
+		if (call) /* it runs meanwhile, so that DROPS_MAX is not reached */
+			e->wake(e);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r < 0 ? r : any;
 }
