@@ -26,13 +26,6 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct cowbd_object *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 static int add(struct removal *m, const struct cowbd_object *o)
 {
 	if (m->n == m->room) {
@@ -120,7 +113,7 @@ static int find_removal(struct admin_request *r, bool recursive, struct removal 
 		if (m->set[i].kind == COWBD_VOLUME)
 			err = add_snapshots(r->pool, m, named, i, recursive);
 	if (!err)
-		qsort(m->set, m->n, sizeof *m->set, by_name);
+		qsort(m->set, m->n, sizeof *m->set, cowbd_compare_objects);
 	return err;
 }
 

@@ -269,8 +269,7 @@ static void describe(const struct cowbd_pool *p, const struct object *o, struct 
 		catalog_full_name(parent, d->parent_name);
 }
 
-/* A volume before its snapshots, those by age. */
-static int compare_objects(const void *a, const void *b)
+int cowbd_compare_objects(const void *a, const void *b)
 {
 	const struct cowbd_object *x = a, *y = b;
 	size_t nx = strcspn(x->name, "@"), ny = strcspn(y->name, "@");
@@ -297,7 +296,7 @@ int cowbd_list(struct cowbd_pool *p, struct cowbd_object **ret_list, size_t *ret
 	metalock_drop(&p->e.lock);
 	if (!list)
 		return fail(-ENOMEM, "no memory to list the pool");
-	qsort(list, n, sizeof *list, compare_objects);
+	qsort(list, n, sizeof *list, cowbd_compare_objects);
 	*ret_list = list;
 	*ret_n = n;
 	return 0;

@@ -183,6 +183,8 @@ enum {
 /* All objects, sorted by name (a volume before its snapshots, these by age).  free(*ret_list). */
 COWBD_PUBLIC int cowbd_list(struct cowbd_pool *p, struct cowbd_object **ret_list,
 			    size_t *ret_n) COWBD_CHECK;
+/* That order, for qsort. */
+COWBD_PUBLIC int cowbd_compare_objects(const void *a, const void *b);
 /* A volume's snapshots, by age; none of what is not a volume.  Cost: theirs, however many objects
  * there are.  free(*ret_list). */
 COWBD_PUBLIC int cowbd_list_snapshots(struct cowbd_pool *p, uint64_t volume,
