@@ -44,12 +44,12 @@ grep -q '^### .*(`after-d16`)' results/smoke.md || fail "no table of a load"
 
 # A run that goes on keeps what is there and measures the rest; what is named is measured anew, by whole groups.
 cp results/smoke.json before.json
-compare --resume --only read-d16 || fail "--resume: status $?"
+compare --resume --only reads || fail "--resume: status $?"
 python3 - <<'END' || fail "--resume does not keep what was there"
 import json
 
 before, after = json.load(open("before.json")), json.load(open("results/smoke.json"))
-assert set(after["loads"]) == set(before["loads"]) | {"read-d16"}, set(after["loads"])
+assert set(after["loads"]) == set(before["loads"]) | {"read-d16", "read-d16-again"}, set(after["loads"])
 assert all(after["loads"][name] == load for name, load in before["loads"].items())
 assert after["instant"] == before["instant"]
 END

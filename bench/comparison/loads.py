@@ -15,7 +15,7 @@ SNAPSHOTTERS = ["cowbd", "cowbd-prealloc", "qcow2", "xfs", "cow-filter-4k", "nbd
 OTHERS = ["qcow2-none", "qcow2-overlay", "qcow2-subclusters", "btrfs", "cow-filter"]
 
 # Groups that no target hangs on: fewer rounds and shorter cells in a full run.
-LESSER = {"others", "depths", "batches", "after-sequential", "mixed", "clients", "small", "large", "boot", "deep-1", "deep-100"}
+LESSER = {"others", "depths", "batches", "after-sequential", "mixed", "clients", "small", "large", "boot", "pieces-write", "deep-1", "deep-100"}
 
 # What a snapshot of 4 GiB, the flush after the load and the removal take, about: for estimates.
 SNAPSHOT_SECONDS = {"xfs": 22.0, "cow-filter-4k": 14.0, "cow-filter": 3.0, "qcow2-subclusters": 9.0, "btrfs": 4.0}
@@ -151,16 +151,25 @@ def sequential(op):
 
 MIXED = dict(op="mixed", order="random", block=4096, depth=16, reads=70)
 
+# first: the volumes are as they were filled
 SIMPLE = [
+    Load("seq-write", "sequential", "sequential 256 KiB write, depth 4", sequential("write"), REFERENCE,
+         figure="bytes_rate", short=True),
+    Load("seq-read", "sequential", "sequential 256 KiB read, depth 4", sequential("read"), REFERENCE,
+         figure="bytes_rate", short=True),
+    Load("seq-write-again", "sequential", "the same once more", sequential("write"), ["file"], figure="bytes_rate"),
+    Load("seq-read-again", "sequential", "the same once more", sequential("read"), ["file"], figure="bytes_rate"),
     Load("write-d16", "main", "random 4 KiB write, depth 16", write(16), REFERENCE + [
         "cowbd-prealloc"], short=True),
     Load("after-d16", "main", "random 4 KiB write, depth 16, first writes after a snapshot", write(16), SNAPSHOTTERS,
          snapshot=True, short=True),
+    Load("write-d16-again", "main", "random 4 KiB write, depth 16, once more", write(16), ["file"]),
     Load("others-write", "others", "random 4 KiB write, depth 16, by the other peers", write(16), [
         "qcow2", "qcow2-none", "cowbd-direct", "xfs", "btrfs"]),
     Load("after-others", "others", "the same, first writes after a snapshot", write(16), OTHERS, snapshot=True),
     Load("write-d16-t16", "threads", "random 4 KiB write, depth 16, 16 threads", write(16), REFERENCE, threads=16,
          short=True),
+    Load("write-d16-t16-again", "threads", "the same once more", write(16), ["file"], threads=16),
     Load("after-d16-t16", "threads", "the same, first writes after a snapshot", write(16), ["cowbd"], threads=16,
          snapshot=True),
     Load("write-own", "client", "random 4 KiB write, depth 16, by bench/load instead of fio", write(16), REFERENCE, own=True,
@@ -173,11 +182,8 @@ SIMPLE = [
          snapshot=True),
     Load("read-d1", "depths", "random 4 KiB read, depth 1", read(1), REFERENCE),
     Load("read-d16", "reads", "random 4 KiB read, depth 16", read(16), REFERENCE + ["qcow2"], short=True),
+    Load("read-d16-again", "reads", "random 4 KiB read, depth 16, once more", read(16), ["file"]),
     Load("read-d64", "depths", "random 4 KiB read, depth 64", read(64), REFERENCE),
-    Load("seq-write", "sequential", "sequential 256 KiB write, depth 4", sequential("write"), REFERENCE,
-         figure="bytes_rate", short=True),
-    Load("seq-read", "sequential", "sequential 256 KiB read, depth 4", sequential("read"), REFERENCE,
-         figure="bytes_rate", short=True),
     Load("after-seq", "after-sequential", "sequential 256 KiB write, depth 4, after a snapshot",
          dict(sequential("write"), order="once"), ["cowbd", "xfs"], snapshot=True, figure="bytes_rate"),
     Load("mixed", "mixed", "70 % read, 30 % write, 4 KiB random, depth 16", MIXED, REFERENCE + ["qcow2"]),

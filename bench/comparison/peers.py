@@ -146,6 +146,10 @@ class Peer:
         name = self.export if export is None else export
         return json.loads(run(self.bench.program("bench/load"), "--socket", self.socket, "--export", name, *args))
 
+    def nothing(self):
+        """What any command takes to start and end."""
+        run(self.bench.program("cli/cowbd"), "--version")
+
     def fragment(self):
         """Random 4 KiB writes over all of it, as first writes where the peer can fork."""
         self.load("--op", "write", "--order", "once", "--block", "4K", "--depth", "16", "--requests", "all")

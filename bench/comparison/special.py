@@ -36,33 +36,69 @@ class Beside(threading.Thread):
         return self.result
 
 
-class SnapshotEvery(Load):
-    """Writes while a snapshot is taken every 100 ms: do they feel it?"""
+class Every(Load):
+    """Writes while something is done every 100 ms: do they feel it?"""
 
-    def __init__(self, name, title, peers, wait):
+    def __init__(self, name, title, peers):
         super().__init__(name, "stall", title, RANDOM_WRITES, peers, short=True, own=True)
-        self.wait = wait
+
+    def act(self, peer, i):
+        raise NotImplementedError
+
+    def undo(self, peer, n):
+        """After n of them."""
 
     def run(self, peer, setting, number):
         peer.serve(self.threads)
         peer.warm()
-        names, times = [], []
+        times = []
 
-        def snapshots(beside):
+        def acts(beside):
             while not beside.enough.wait(0.1):
                 begin = time.monotonic()
-                peer.snapshot_as("s%d" % len(names), self.wait)
+                self.act(peer, len(times))
                 times.append(time.monotonic() - begin)
-                names.append("s%d" % len(names))
 
-        beside = Beside(snapshots)
+        beside = Beside(acts)
         beside.start()
         cell = self.measure(peer, setting, number)
         beside.end()
-        peer.forget_all(names)
+        self.undo(peer, len(times))
         if times:
-            cell.update(snapshots=len(times), snapshot_seconds=median(times), snapshot_max_seconds=max(times))
+            cell.update(self.told(times))
         return cell
+
+    def told(self, times):
+        return {"beside_seconds": median(times)}
+
+
+class SnapshotEvery(Every):
+    def __init__(self, name, title, peers, wait):
+        super().__init__(name, title, peers)
+        self.wait = wait
+
+    def act(self, peer, i):
+        peer.snapshot_as("s%d" % i, self.wait)
+
+    def undo(self, peer, n):
+        peer.forget_all(["s%d" % i for i in range(n)])
+
+    def told(self, times):
+        return dict(snapshots=len(times), snapshot_seconds=median(times), snapshot_max_seconds=max(times))
+
+
+class FlushEvery(Every):
+    """As long as a snapshot is durable when it returns, it can be no cheaper than a flush."""
+
+    def act(self, peer, i):
+        peer.load("--op", "none")
+
+
+class NothingEvery(Every):
+    """A process that starts and ends, as any command must."""
+
+    def act(self, peer, i):
+        peer.nothing()
 
 
 class Deep(Load):
@@ -107,7 +143,12 @@ class DeleteUnderLoad(Load):
         told = {}
 
         def delete(beside):
-            time.sleep(1.0)
+            time.sleep(0.7)
+            begin = time.monotonic()
+            peer.nothing()
+            told["nothing"] = time.monotonic() - begin
+            told["flush"] = peer.load("--op", "none")["seconds"]
+            time.sleep(0.2)
             told["no_wait"] = time.monotonic()
             peer.delete_as("older", wait=False)  # which shares all it has
             told["no_wait"] = time.monotonic() - told["no_wait"]
@@ -130,6 +171,8 @@ class DeleteUnderLoad(Load):
         cell["rate_after"] = series_rate(out, told["end"], out["start"] + out["ack_seconds"] - 0.05)
         cell["during_ratio"] = cell["rate_during"] / max(cell["rate_before"], 1)
         cell["after_ratio"] = cell["rate_after"] / max(cell["rate_before"], 1)
+        cell["nothing_seconds"] = told["nothing"]
+        cell["flush_seconds"] = told["flush"]
         cell["delete_no_wait_seconds"] = told["no_wait"]
         cell["delete_seconds"] = told["returned"] - told["begin"]
         cell["reclaim_seconds"] = told["end"] - told["begin"]
@@ -261,6 +304,16 @@ def overwrite_all(peer, setting):
     peer.fragment()
 
 
+class WritePieces(Load):
+    """A sequential write of what lies in pieces: the first moves them together."""
+
+    extra_seconds = 25.0
+
+    def run(self, peer, setting, number):
+        overwrite_all(peer, setting)
+        return super().run(peer, setting, number)
+
+
 class Amplification(Load):
     """Bytes that reach the disk for each that is written, until all is durable: a file system on a loop device counts."""
 
@@ -290,8 +343,10 @@ def deep_loads(n, peer, short):
 
 
 SPECIAL = [
-    Load("stall-none", "stall", "random 4 KiB writes, depth 16, no snapshot taken", RANDOM_WRITES, ["cowbd", "xfs"], own=True,
-         short=True),
+    Load("stall-none", "stall", "random 4 KiB writes, depth 16, no snapshot taken", RANDOM_WRITES, ["cowbd", "file", "xfs"],
+         own=True, short=True),
+    FlushEvery("stall-flush", "the same, a flush by another client every 100 ms, no snapshot", ["cowbd", "file"]),
+    NothingEvery("stall-nothing", "the same, `cowbd --version` every 100 ms, no snapshot", ["cowbd"]),
     SnapshotEvery("stall-every", "the same, a snapshot every 100 ms", ["cowbd", "xfs"], True),
     SnapshotEvery("stall-every-no-wait", "the same, with --no-wait", ["cowbd"], False),
     DeleteUnderLoad(),
@@ -308,5 +363,9 @@ SPECIAL = [
         "cowbd@seq", "file@seq"], figure="bytes_rate", once=overwrite_all),
     ColdRead("pieces-seq-read-cold", "pieces", "the same, not in the page cache", sequential("read"), [
         "cowbd@seq", "file@seq"], figure="bytes_rate"),
+    ColdRead("pieces-disk", "pieces", "random 4 KiB read, depth 64, 64 threads, not in the page cache", read(64), ["file@seq"],
+             threads=64, figure="bytes_rate"),
+    WritePieces("pieces-seq-write", "pieces-write", "sequential 256 KiB write after random 4 KiB overwrites of all of it",
+                sequential("write"), ["cowbd@seq", "file@seq"], figure="bytes_rate"),
 ] + deep_loads(1, "cowbd@deep1", False) + deep_loads(100, "cowbd@deep1", False) + deep_loads(
     1000, "cowbd@deep2", True) + deep_loads(10000, "cowbd@deep2", False)
