@@ -15,7 +15,7 @@
 #define LARGE_BYTES (16 * TIB)
 #define CLONES 1000u
 #define PATIENCE_S 20.0
-#define NEAR_BYTES (24 * MIB) /* zones kept ready, and pages of the group */
+#define NEAR_BYTES (28 * MIB) /* zones kept ready, and pages of the group */
 #define ROUNDS_MAX 400u
 
 enum action { SNAPSHOT, CLONE, ROLLBACK, ACTIONS };

@@ -160,8 +160,8 @@ void engine_settle(struct engine *e);
 /* Should a checkpoint begin? Lock shared. */
 bool engine_checkpoint_due(const struct engine *e);
 
-/* One is due, and should begin now rather than when the checkpointer looks next: true once until the next cut, and who hears
- * it calls wake() when it has let the lock go.  Lock exclusive. */
+/* Should one begin now, rather than when the checkpointer looks next?  True once until the next cut, if it is due by the caller's
+ * measure: who hears it calls wake() when it has let the lock go.  Lock exclusive. */
 bool engine_call_checkpoint(struct engine *e, bool due);
 
 /* How long (us) who has just copied a page of a map should pause, with nothing held, before it answers: so

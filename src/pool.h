@@ -62,7 +62,7 @@ struct cowbd_pool {
 	/* workers */
 	pthread_mutex_t work_lock;
 	pthread_cond_t work;
-	pthread_t threads[3];
+	pthread_t threads[4];
 	unsigned nthreads;
 	bool stopping;  /* under work_lock */
 	unsigned woken; /* times; under work_lock */

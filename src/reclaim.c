@@ -171,9 +171,10 @@ int reclaim_some(struct cowbd_pool *p)
 			r = step(e);
 			any |= r > 0;
 		}
-		call = engine_call_checkpoint(e, space_checkpoint_due(e->space));
+		call = engine_call_checkpoint(e, space_dropped(e->space) > DROPS_MAX / 2 &&
+							 space_checkpoint_due(e->space));
 		metalock_drop(&e->lock);
-		if (call) /* it runs meanwhile, so that DROPS_MAX is not reached */
+		if (call) /* it runs meanwhile, so that DROPS_MAX is seldom reached */
 			e->wake(e);
 	} while (r == -EAGAIN && (r = engine_need(e)) == 0);
 	return r < 0 ? r : any;

@@ -184,8 +184,16 @@ int space_allocate_zone(struct store *store, const struct geometry *g, uint64_t 
 int space_prepare_zone(struct space *s, bool meta) EXCLUDES(metadata_lock) MUST_CHECK;
 int space_load_group(struct space *s, uint64_t group) EXCLUDES(metadata_lock) MUST_CHECK;
 
-/* Zones ready for data: for the worker that keeps some ahead.  Any thread. */
+/* Zones ready for data.  Lock shared. */
 unsigned space_ready_zones(const struct space *s);
+
+/* Should a zone be made ready ahead: for metadata (*ret_meta), where one is needed soon and none is ready, or for data, where fewer than
+ * `ready` are?  Not where few are left, or where the host has just had no space.  O(1).  Lock shared. */
+bool space_wants_zone(const struct space *s, unsigned ready, bool *ret_meta)
+	REQUIRES_SHARED(metadata_lock);
+
+/* Flushes are frequent: zones for metadata are zeroed by writing, else where it can be by the host, without.  Any thread. */
+void space_flushes_often(struct space *s, bool often);
 
 /* Writes zeros to a zone that is ready for data, so that no flush of what is put there has to wait for the
  * host to turn allocated extents into written ones.  1: there may be more, 0: there is none.  No lock held. */

@@ -104,7 +104,8 @@ struct space {
 	uint64_t free_zones, data_zones, meta_zones, reserve;
 	uint64_t scan_data, scan_meta, scan_free; /* groups where the last search ended */
 	uint64_t ready_data[READY_MAX], ready_meta[READY_MAX];
-	unsigned nready_data, nready_meta, npreparing, punching;
+	unsigned nready_data, nready_meta, npreparing, npreparing_meta, punching;
+	_Atomic bool flushes_often; /* not under lock */
 	struct active_zone *active[ACTIVE_BUCKETS];
 	struct space_cursor meta_cursor;
 	uint64_t *leaving; /* zones to be free once committed and settled */

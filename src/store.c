@@ -157,6 +157,14 @@ static int check_change(const struct store *s, uint64_t offset, uint64_t length)
 	return 0;
 }
 
+static int allocation_error(const struct store *s, int err)
+{
+	if (is_host_full(err))
+		return fail(-ENOSPC, "the file system that holds %s is full (%s)", s->path,
+			    error_name(err));
+	return fail(io_error(err), "allocating space for %s failed: %s", s->path, error_name(err));
+}
+
 int store_prealloc(struct store *s, uint64_t offset, uint64_t length)
 {
 	int err = check_change(s, offset, length);
@@ -164,13 +172,17 @@ int store_prealloc(struct store *s, uint64_t offset, uint64_t length)
 	if (err || !length)
 		return err;
 	err = s->ops->prealloc(s, offset, length);
-	if (is_host_full(err))
-		return fail(-ENOSPC, "the file system that holds %s is full (%s)", s->path,
-			    error_name(err));
-	if (err)
-		return fail(io_error(err), "allocating space for %s failed: %s", s->path,
-			    error_name(err));
-	return 0;
+	return err ? allocation_error(s, err) : 0;
+}
+
+int store_zero(struct store *s, uint64_t offset, uint64_t length)
+{
+	int err = check_change(s, offset, length);
+
+	if (err || !length)
+		return err;
+	err = s->ops->zero ? s->ops->zero(s, offset, length) : 1;
+	return err < 0 ? allocation_error(s, err) : err;
 }
 
 int store_discard(struct store *s, uint64_t offset, uint64_t length)

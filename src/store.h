@@ -60,6 +60,7 @@ struct store_ops {
 			   unsigned n); /* or NULL */
 	int (*prealloc)(struct store *s, uint64_t offset, uint64_t length);
 	int (*discard)(struct store *s, uint64_t offset, uint64_t length);
+	int (*zero)(struct store *s, uint64_t offset, uint64_t length); /* or NULL: never can */
 	int (*grow)(struct store *s, uint64_t size);
 	int (*drop_cache)(struct store *s);
 	void (*close)(struct store *s);
@@ -104,6 +105,12 @@ void store_write_back(struct store *s, const struct store_range *ranges, unsigne
 /* Makes sure that writing to the range cannot run out of host space. -ENOSPC if it would.
  * Leaves content as it is (zero where untouched).  On a device: nothing to do. */
 int store_prealloc(struct store *s, uint64_t offset, uint64_t length)
+	EXCLUDES(metadata_lock) MUST_CHECK;
+
+/* Makes a range read as zero, and its space allocated, without writing where the host can: 1 if it can't, and zeros have to be
+ * written.  As durable as a direct write; later writes there change the host's metadata, for which the sync after them
+ * waits longer.  Nothing of the range may be under way. -ENOSPC. */
+int store_zero(struct store *s, uint64_t offset, uint64_t length)
 	EXCLUDES(metadata_lock) MUST_CHECK;
 
 /* Gives the space of the range back to the host; reads as zero, or (device)

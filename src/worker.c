@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * worker.c - the three background threads of a pool
+ * worker.c - the four background threads of a pool
  *
  *	committer     each second: pending records become durable; falls are let go; each tenth of one
  *	              what they name begins to be written back; the last batch is sealed when none follows
  *	checkpointer  woken: when journal, dirty pages or deltas reach their bound
- *	reclaimer     takes dying subtrees apart; keeps zones ready; gives space back; both paced
- *	              beside requests; removes ephemeral volumes that nobody has open any more
+ *	reclaimer     takes dying subtrees apart; gives space back; both paced beside requests;
+ *	              removes ephemeral volumes that nobody has open any more
+ *	preparer      keeps zones ready, so that no request has to wait until one is
  *
  * All of them only call what any other thread may call as well.
  */
@@ -20,16 +21,18 @@
 #define SEAL_NS (COMMIT_NS * 3)
 #define READY_ZONES 3u
 #define OFTEN_RECORDS 32u /* flushes are frequent if no more records than this lie between two */
-#define OFTEN_COMMITS 4u  /* and if there are as many in a twentieth of a second */
+#define OFTEN_COMMITS                                                                              \
+	4u /* and if there are as many between two looks, a twentieth of a second at least */
 #define OFTEN_NS (COMMIT_NS * 5)
 #define LOOK_NS (COMMIT_NS / 20)
+#define LOOK_OFTEN_NS (COMMIT_NS / 100) /* while something is allocated */
 #define BLOCK_NS 800u /* of reclaim's time for a block, beside requests: 1.25 million a second */
 #define PUNCH_PAUSE_NS UINT64_C(2000000)
 #define PUNCH_SHARE 30u   /* one part of so many of the time, beside requests */
 #define BESIDE_NS LOOK_NS /* so long after a request was seen, more are expected */
 #define IDLE_NS UINT64_C(500000000)
 
-/* Sleeps until woken, stopped, or ns are over: false when it's time to stop. */
+/* Sleeps until woken (seen: NULL if it need not be), stopped, or ns are over: false when it's time to stop. */
 static bool pause_for(struct cowbd_pool *p, uint64_t ns, unsigned *seen)
 {
 	struct timespec until;
@@ -39,10 +42,11 @@ static bool pause_for(struct cowbd_pool *p, uint64_t ns, unsigned *seen)
 	until.tv_sec = (time_t)(at / 1000000000u);
 	until.tv_nsec = (long)(at % 1000000000u);
 	pthread_mutex_lock(&p->work_lock);
-	while (!p->stopping && p->woken == *seen)
+	while (!p->stopping && (!seen || p->woken == *seen))
 		if (pthread_cond_timedwait(&p->work, &p->work_lock, &until) == ETIMEDOUT)
 			break;
-	*seen = p->woken;
+	if (seen)
+		*seen = p->woken;
 	go_on = !p->stopping;
 	pthread_mutex_unlock(&p->work_lock);
 	return go_on;
@@ -142,46 +146,6 @@ static void *checkpointer(void *opaque)
 
 /* ---- reclaimer --------------------------------------------------------------------------------- */
 
-/* What the reclaimer saw when it looked last. */
-struct ahead {
-	uint64_t seq, commits;
-	uint64_t written_until; /* ns: till then zones are made ready by writing to them */
-};
-
-/* Where a flush follows each few writes, the host's turning allocated extents into written ones costs each of
- * them a commit of its own journal: more than all that a fault costs.  Writing the zone before costs a hundredth of that; where
- * flushes are rare it would only double what is written. */
-static bool flushes_are_frequent(struct ahead *a, uint64_t commits, uint64_t records)
-{
-	uint64_t now = now_ns();
-
-	if (commits >= OFTEN_COMMITS && records && records <= commits * OFTEN_RECORDS)
-		a->written_until = now + OFTEN_NS;
-	return now < a->written_until;
-}
-
-/* Zones are made ready ahead while somebody allocates. */
-static void prepare_ahead(struct cowbd_pool *p, struct ahead *a)
-{
-	struct engine *e = &p->e;
-	uint64_t commits = atomic_load_explicit(&e->stats.commits, memory_order_relaxed), seq;
-	struct space_info info;
-	unsigned ready;
-
-	metalock_shared(&e->lock);
-	seq = journal_seq(e->journal);
-	ready = space_ready_zones(e->space);
-	space_get_info(e->space, &info);
-	metalock_drop(&e->lock);
-	if (seq != a->seq && ready < READY_ZONES &&
-	    info.free_zones > info.reserve_zones + READY_ZONES)
-		(void)!space_prepare_zone(e->space, false);
-	if (flushes_are_frequent(a, commits - a->commits, seq - a->seq))
-		(void)!space_write_ready(e->space);
-	a->seq = seq;
-	a->commits = commits;
-}
-
 /* Often enough that what is said of the time is true within an eighth. */
 static void drop_ephemeral(struct cowbd_pool *p, uint64_t *next)
 {
@@ -256,7 +220,6 @@ static void *reclaimer(void *opaque)
 	struct cowbd_pool *p = opaque;
 	struct engine *e = &p->e;
 	uint64_t busy = now_ns(), next_drop = 0;
-	struct ahead ahead = {0};
 	struct pace pace = {0};
 	unsigned seen = 0;
 	int r = 0;
@@ -266,7 +229,6 @@ static void *reclaimer(void *opaque)
 			r = 0;
 			continue;
 		}
-		prepare_ahead(p, &ahead);
 		drop_ephemeral(p, &next_drop);
 		if (pace_left(&pace))
 			continue;
@@ -281,11 +243,88 @@ static void *reclaimer(void *opaque)
 	return NULL;
 }
 
+/* ---- preparer ---------------------------------------------------------------------------------- */
+
+/* What the preparer saw when it looked last, and when it last looked at flushes. */
+struct ahead {
+	uint64_t seq;
+	uint64_t flushes_at, seq_then, commits_then;
+	uint64_t written_until; /* ns: till then zones are made ready by writing to them */
+};
+
+/* Where a flush follows each few writes, the host's turning allocated extents into written ones costs each of
+ * them a commit of its own journal: more than all that a fault costs.  Writing the zone before costs a hundredth of that; where
+ * flushes are rare it would only double what is written. */
+static void look_at_flushes(struct engine *e, struct ahead *a)
+{
+	uint64_t all = atomic_load_explicit(&e->stats.commits, memory_order_relaxed);
+	uint64_t commits = all - a->commits_then, records = a->seq - a->seq_then, now = now_ns();
+
+	if (now - a->flushes_at < LOOK_NS)
+		return;
+	if (commits >= OFTEN_COMMITS && records && records <= commits * OFTEN_RECORDS)
+		a->written_until = now + OFTEN_NS;
+	a->flushes_at = now;
+	a->seq_then = a->seq;
+	a->commits_then = all;
+}
+
+/* One for metadata is zeroed, for which every fault that copies a page of the map would wait: 3 to 5 ms where zeros are
+ * written.  So these come first. */
+static bool prepare_one(struct engine *e)
+{
+	bool meta, any;
+
+	metalock_shared(&e->lock);
+	any = space_wants_zone(e->space, READY_ZONES, &meta);
+	metalock_drop(&e->lock);
+	return any && !atomic_load(&e->failed) && space_prepare_zone(e->space, meta) == 0;
+}
+
+static uint64_t records(struct engine *e)
+{
+	uint64_t seq;
+
+	metalock_shared(&e->lock);
+	seq = journal_seq(e->journal);
+	metalock_drop(&e->lock);
+	return seq;
+}
+
+/* Zones are made ready ahead while somebody allocates.  True if somebody does. */
+static bool prepare_ahead(struct engine *e, struct ahead *a)
+{
+	uint64_t seq = records(e);
+	bool busy = seq != a->seq, often;
+
+	a->seq = seq;
+	for (unsigned i = 0; busy && i <= READY_ZONES && prepare_one(e); i++)
+		;
+	look_at_flushes(e, a);
+	often = now_ns() < a->written_until;
+	space_flushes_often(e->space, often);
+	if (often)
+		(void)!space_write_ready(e->space);
+	return busy;
+}
+
+static void *preparer(void *opaque)
+{
+	struct cowbd_pool *p = opaque;
+	uint64_t seq = records(&p->e);
+	struct ahead ahead = {.seq = seq, .seq_then = seq};
+	bool busy = false;
+
+	while (pause_for(p, busy ? LOOK_OFTEN_NS : LOOK_NS, NULL))
+		busy = !atomic_load(&p->e.failed) && prepare_ahead(&p->e, &ahead);
+	return NULL;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------ */
 
 int cowbd_start(struct cowbd_pool *p)
 {
-	void *(*const job[])(void *) = {committer, checkpointer, reclaimer};
+	void *(*const job[])(void *) = {committer, checkpointer, reclaimer, preparer};
 
 	if (p->e.read_only)
 		return 0;

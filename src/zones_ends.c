@@ -55,7 +55,7 @@ static int choose_locked(struct space *s, bool meta, uint64_t *ret_zone)
 	int r;
 
 	/* many ask at once when a zone is full: one for metadata is enough for all of them */
-	if (meta && (s->nready_meta || s->npreparing))
+	if (meta && (s->nready_meta || s->npreparing_meta))
 		return 1;
 	r = find_free(s, ret_zone);
 	if (r == -ENOENT && (meta ? s->nready_data : s->nready_meta)) {
@@ -67,6 +67,7 @@ static int choose_locked(struct space *s, bool meta, uint64_t *ret_zone)
 	if (r == 0) {
 		zones_info(s, *ret_zone)->flags |= ZF_PREPARING;
 		s->npreparing++;
+		s->npreparing_meta += meta;
 	}
 	return r;
 }
@@ -111,6 +112,18 @@ int space_allocate_zone(struct store *store, const struct geometry *g, uint64_t 
 	return r < 0 ? r : store_prealloc(store, zone * ZONE_BYTES, ZONE_BYTES);
 }
 
+/* By the host, since written zeros are as much again as what is put there.  But where flushes are frequent, each would wait for the
+ * host to turn that into written extents.  A host that is full may have no space for it though the zone has its own. */
+static int make_zero(struct space *s, uint64_t zone)
+{
+	bool often = atomic_load_explicit(&s->flushes_often, memory_order_relaxed);
+	int r = often ? 1 : store_zero(s->store, zone * ZONE_BYTES, ZONE_BYTES);
+
+	if (r == -ENOSPC && (r = space_allocate_zone(s->store, s->geo, zone)) == 0)
+		r = 1;
+	return r == 1 ? zero_zone(s, zone) : r;
+}
+
 int space_prepare_zone(struct space *s, bool meta)
 {
 	uint64_t zone = 0;
@@ -130,7 +143,7 @@ int space_prepare_zone(struct space *s, bool meta)
 	if (!s->store->read_only) { /* [SPACE-6] */
 		r = space_allocate_zone(s->store, s->geo, zone);
 		if (r == 0 && meta && !MUTANT("zone-not-zeroed"))
-			r = zero_zone(s, zone);
+			r = make_zero(s, zone);
 	}
 	metalock_exclusive(s->lock);
 	uint64_t *list = meta ? s->ready_meta : s->ready_data;
@@ -139,6 +152,7 @@ int space_prepare_zone(struct space *s, bool meta)
 
 	info->flags &= (uint8_t)~ZF_PREPARING;
 	s->npreparing--;
+	s->npreparing_meta -= meta;
 	if (r == -ENOSPC)
 		s->host_full_until = now_ns() + HOST_FULL_NS;
 	if (r == 0 && s->host_refused)
@@ -169,6 +183,11 @@ static bool take_unwritten(struct space *s, uint64_t *ret_zone)
 	return false;
 }
 
+void space_flushes_often(struct space *s, bool often)
+{
+	atomic_store_explicit(&s->flushes_often, often, memory_order_relaxed);
+}
+
 int space_write_ready(struct space *s)
 {
 	struct zone_info *info;
@@ -197,6 +216,16 @@ int space_write_ready(struct space *s)
 unsigned space_ready_zones(const struct space *s)
 {
 	return s->nready_data;
+}
+
+bool space_wants_zone(const struct space *s, unsigned ready, bool *ret_meta)
+{
+	const struct active_zone *a = s->meta_cursor.zone;
+
+	if (s->free_zones <= s->reserve + ready || now_ns() < s->host_full_until)
+		return false;
+	*ret_meta = s->nready_meta == 0 && a && a->nfree < a->units - a->units / 4;
+	return *ret_meta || s->nready_data < ready;
 }
 
 bool space_host_full(const struct space *s)

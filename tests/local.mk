@@ -177,6 +177,7 @@ script_tests = \
 	tests/fault/no_uring.sh \
 	tests/fault/slow_disk.sh \
 	tests/kill/cycles.sh \
+	tests/kill/host_power.sh \
 	tests/kill/fio.sh \
 	tests/kill/import.sh \
 	tests/kill/in_flight.sh \

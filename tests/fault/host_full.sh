@@ -6,7 +6,7 @@
 need_root
 need mkfs.ext4 mount umount
 mkdir host
-truncate -s 200M host.img
+truncate -s 240M host.img
 mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0 host.img
 mount -o loop host.img host 2>err || skip "no loop device can be mounted here: $(cat err)"
 unmount_host() {
@@ -31,7 +31,7 @@ neighbour() {
 }
 
 new_pool --size 1G
-fallocate -l 40M host/ballast
+fallocate -l 80M host/ballast
 # shellcheck disable=SC2046 # one word or none
 serve $(on_full_error)
 "$COWBD" create vol 500M

@@ -580,6 +580,36 @@ START_TEST(the_hosts_full_disk_is_a_full_pool)
 }
 END_TEST
 
+/* One for metadata when a quarter of the last is used, first; for data up to what is asked; none for a second when the host has
+ * refused one. */
+START_TEST(zones_are_wanted_ahead_until_they_are_ready)
+{
+	unsigned made = 0;
+	uint64_t page;
+	bool meta;
+	int r;
+
+	for (unsigned i = 0; i <= ZONE_TWINS / 4; i++) {
+		SECTION(e, r, space_take_page(e->space, &page));
+		ck_assert_int_eq(r, 0);
+	}
+	while (space_wants_zone(e->space, 2, &meta)) {
+		ck_assert(meta == (made == 0));
+		ck_assert_int_eq(space_prepare_zone(e->space, meta), 0);
+		ck_assert_uint_le(++made, 3);
+	}
+	ck_assert_uint_eq(made, 3);
+	ck_assert_uint_eq(space_ready_zones(e->space), 2);
+	ck_assert(space_wants_zone(e->space, 3, &meta) && !meta);
+	store_sim_fault(e->store, SIM_FAULT_PREALLOC, 1, 1, ENOSPC);
+	ck_assert_error(space_prepare_zone(e->space, false), -ENOSPC);
+	ck_assert(!space_wants_zone(e->space, 3, &meta));
+	store_sim_fault(e->store, SIM_FAULT_PREALLOC, 0, 0, 0);
+	space_look_at_host(e->space);
+	ck_assert(space_wants_zone(e->space, 3, &meta));
+}
+END_TEST
+
 /* The zone has extents that are written, and is still free; what is put there comes after. */
 START_TEST(a_zone_that_is_ready_is_written_once_and_then_used)
 {
@@ -644,6 +674,7 @@ int main(void)
 	tcase_add_test(t, space_in_the_zone_of_an_idle_volume_is_found);
 	tcase_add_test(t, the_hosts_full_disk_is_a_full_pool);
 	tcase_add_test(t, a_zone_that_is_ready_is_written_once_and_then_used);
+	tcase_add_test(t, zones_are_wanted_ahead_until_they_are_ready);
 	tcase_add_test(t, a_zone_that_can_not_be_written_ahead_is_ready_all_the_same);
 	suite_add_tcase(s, t);
 	return run_suite(s);

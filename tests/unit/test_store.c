@@ -296,6 +296,33 @@ STORE_TEST(a_discarded_range_reads_as_zeros)
 	free(buf);
 }
 
+/* By the host, or not at all: then the caller writes zeros. */
+STORE_TEST(a_range_is_made_zero_or_left_as_it_is)
+{
+	uint8_t *buf = page_alloc(MIB);
+	int r;
+
+	memset(buf, 5, MIB);
+	ok(store_write(s, 0, MIB, buf, MIB));
+	r = store_zero(s, MIB + 65536, 65536);
+	ck_assert(r == 0 || r == 1);
+	ck_assert(r == 1 || strcmp(s->ops->name, "file") == 0);
+	for (unsigned direct = 0; direct < 2; direct++) {
+		ok(store_sync(s, NULL, 0));
+		ok(store_read(s, direct ? STORE_DIRECT : 0, MIB, buf, MIB));
+		ck_assert(all_are(buf + 65536, 65536, r ? 5 : 0));
+		ck_assert(all_are(buf, 65536, 5));
+		ck_assert(all_are(buf + 131072, MIB - 131072, 5));
+	}
+	memset(buf, 6, 4096);
+	ok(store_write(s, STORE_DIRECT | STORE_DURABLE, MIB + 65536 + 4096, buf, 4096));
+	ok(store_read(s, STORE_DIRECT, MIB + 65536, buf, 16384));
+	ck_assert(all_are(buf, 4096, r ? 5 : 0) && all_are(buf + 4096, 4096, 6));
+	ck_assert(all_are(buf + 8192, 8192, r ? 5 : 0));
+	ck_assert_int_eq(store_zero(s, SIZE - 4096, 8192), -EINVAL);
+	free(buf);
+}
+
 STORE_TEST(allocating_ahead_leaves_content_as_it_is)
 {
 	uint8_t *buf = page_alloc(MIB);
@@ -432,6 +459,7 @@ static void add_common(TCase *t)
 	tcase_add_loop_test(t, test_misaligned_direct_io_is_refused, 0, KINDS);
 	tcase_add_loop_test(t, test_syncs_of_everything_and_of_ranges_succeed, 0, KINDS);
 	tcase_add_loop_test(t, test_a_discarded_range_reads_as_zeros, 0, KINDS);
+	tcase_add_loop_test(t, test_a_range_is_made_zero_or_left_as_it_is, 0, KINDS);
 	tcase_add_loop_test(t, test_allocating_ahead_leaves_content_as_it_is, 0, KINDS);
 	tcase_add_loop_test(t, test_growing_adds_zeros_at_the_end, 0, KINDS);
 	tcase_add_loop_test(t, test_dropping_the_cache_loses_nothing_that_was_written, 0, KINDS);
