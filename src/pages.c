@@ -185,13 +185,28 @@ static bool evictable(const struct pages *p, const struct page *page)
 	       !page->pinned; /* [PAGES-4] */
 }
 
+/* Pages that can't leave before they are written. */
+static size_t unwritten(const struct pages *p)
+{
+	return p->ndirty + p->nfrozen;
+}
+
+/* The most there may be of them, but in replay, which dirties all that was dirtied since the last checkpoint that was
+ * committed: at its worst twice as many, or whatever a larger cache had. */
+static size_t hard_bound(const struct pages *p)
+{
+	return p->bound / 2;
+}
+
 /* Lets clean pages go until there are fewer than the bound, or the clock went round once.  Not twice: what a
- * section has just looked at and will look at again must stay, however many pages can't leave. */
+ * section has just looked at and will look at again must stay, however many pages can't leave.  Nor may the clean ones
+ * get fewer than half of the bound for these: with hardly any left, the pages that one section needs drop each
+ * other in turn, for ever. */
 static void evict(struct pages *p)
 {
-	size_t tries = p->nclock;
+	size_t room = MAX(p->bound, unwritten(p) + p->bound / 2), tries = p->nclock;
 
-	while (p->nclock >= p->bound && tries--) {
+	while (p->nclock >= room && tries--) {
 		struct page *page = p->clock[p->hand < p->nclock ? p->hand : (p->hand = 0)];
 
 		if (!evictable(p, page)) {
@@ -203,18 +218,6 @@ static void evict(struct pages *p)
 			frame_put(p, page);
 		}
 	}
-}
-
-/* Pages that can't leave before they are written. */
-static size_t unwritten(const struct pages *p)
-{
-	return p->ndirty + p->nfrozen;
-}
-
-/* The most there may be of them.  Not more: recovery replays with what room is left for the pages that it reads. */
-static size_t hard_bound(const struct pages *p)
-{
-	return p->bound / 2;
 }
 
 int pages_prepare(struct pages *p, unsigned n)
