@@ -223,7 +223,8 @@ static int file_submit(struct store *s, struct store_io *ios, unsigned n)
 
 /* ---- space ------------------------------------------------------------------------- */
 
-static int allocate(int fd, int mode, uint64_t offset, uint64_t length)
+/* can_not: what to say where the host can't. */
+static int allocate(int fd, int mode, uint64_t offset, uint64_t length, int can_not)
 {
 	int ret;
 
@@ -231,7 +232,7 @@ static int allocate(int fd, int mode, uint64_t offset, uint64_t length)
 		ret = fallocate(fd, mode, (off_t)offset, (off_t)length);
 	while (ret < 0 && errno == EINTR);
 	if (ret < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-		return 0;
+		return can_not;
 	return ret < 0 ? -errno : 0;
 }
 
@@ -251,7 +252,7 @@ static int file_prealloc(struct store *s, uint64_t offset, uint64_t length)
 		return 0;
 	if (beyond_limit(offset + length))
 		return -EFBIG;
-	return allocate(f->io.data_fd, 0, offset, length);
+	return allocate(f->io.data_fd, 0, offset, length, 0);
 }
 
 /* The extents become unwritten ones, and written ones again as pages are put there: each sync that follows commits the host's
@@ -259,19 +260,13 @@ static int file_prealloc(struct store *s, uint64_t offset, uint64_t length)
 static int file_zero(struct store *s, uint64_t offset, uint64_t length)
 {
 	struct file *f = file_of(s);
-	int ret;
 
 	if (!f->sync_by_range)
 		return 1;
 	if (beyond_limit(offset + length))
 		return -EFBIG;
-	do
-		ret = fallocate(f->io.data_fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-				(off_t)offset, (off_t)length);
-	while (ret < 0 && errno == EINTR);
-	if (ret < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-		return 1;
-	return ret < 0 ? -errno : 0;
+	return allocate(f->io.data_fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length,
+			1);
 }
 
 static int file_discard(struct store *s, uint64_t offset, uint64_t length)
@@ -282,7 +277,7 @@ static int file_discard(struct store *s, uint64_t offset, uint64_t length)
 
 	if (!f->device)
 		return allocate(f->io.data_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
-				length);
+				length, 0);
 	if (end <= range[0])
 		return 0;
 	range[1] = end - range[0];
